@@ -1,0 +1,56 @@
+# Everything that a person types. `make up` and `make test` need only Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MODEL ?= report_scorer
+export PORT FLOWER_PORT
+
+.PHONY: up test check fmt train requirements test-compose clean help
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
+
+up: $(VENV)/local ## run everything on this machine: http://127.0.0.1:8081
+	@exec $(BIN)/millrace up
+
+test: $(VENV)/dev ## the tests, on real Postgres, Redis and workers
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/dev ## format, lint, types, import floors, schema
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.schema_check
+
+fmt: $(VENV)/dev ## format and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+train: $(VENV)/dev ## train a model anew (MODEL=report_scorer)
+	$(BIN)/python -m models.$(MODEL).train $(ARGS)
+
+test-compose: $(VENV)/dev ## bring docker-compose.yml up and use it (needs a Docker engine)
+	$(BIN)/pytest -m compose --timeout 900 tests/e2e/test_compose.py
+
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-emit-index-url \
+	--no-emit-find-links --no-header $(ARGS)
+requirements: $(VENV)/dev ## compile requirements/*.in with hashes
+	cd requirements && ../$(BIN)/$(COMPILE) dev.in -o dev.txt
+	cd requirements && for program in handler worker flower train local; do \
+		../$(BIN)/$(COMPILE) -c dev.txt $$program.in -o $$program.txt || exit 1; done
+
+clean: ## remove the virtual environment; data in .millrace stays
+	rm -rf $(VENV)
+
+# A stamp a requirements file: installed once, and again when the file changes.
+$(VENV)/%: requirements/%.txt pyproject.toml | $(BIN)/python
+	@echo "Installing requirements/$*.txt …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Millrace needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)

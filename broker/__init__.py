@@ -1,0 +1,1 @@
+"""What handler and worker agree on: Celery's options, the queues, the message, and how they hear of endings."""

@@ -1,0 +1,64 @@
+"""Celery's options, each with its reason, and the application that carries them."""
+
+from typing import Any
+
+from celery import Celery
+
+VISIBILITY_TIMEOUT = 900
+"""Seconds until Redis hands an unacknowledged message to somebody else. Leases in PostgreSQL recover a lost
+worker much sooner, so this only has to be longer than any message takes; a late duplicate claims nothing."""
+
+SOCKET_TIMEOUT = 5
+CONNECT_TIMEOUT = 2
+
+OPTIONS: dict[str, Any] = {
+    # JSON only, on the accepting side too: a pickle in Redis must not run.
+    "accept_content": ["json"],
+    "task_serializer": "json",
+    "event_serializer": "json",
+    # PostgreSQL holds the results; no result backend.
+    "task_ignore_result": True,
+    # A message is acknowledged after its tasks have ended, so that a stopped worker gives it back.
+    "task_acks_late": True,
+    "task_acks_on_failure": True,
+    "task_acks_on_timeout": True,
+    # A message that killed its worker is not redelivered by Celery: rescue does it, and counts.
+    "task_reject_on_worker_lost": False,
+    "task_retry_on_worker_lost": False,
+    # Accepting never waits for Redis; what could not be published is published by rescue.
+    "task_publish_retry": False,
+    "broker_pool_limit": 4,
+    "broker_pool_acquire_timeout": 2,
+    # One message ahead for each process: chunks are large, and a fair share matters more than a head start.
+    "worker_prefetch_multiplier": 1,
+    # A replacement process that loads its model for longer than the default 4 s would be killed for ever.
+    "worker_proc_alive_timeout": 60,
+    # On SIGTERM a worker finishes its chunk; after this long it gives the message back to Redis.
+    "worker_soft_shutdown_timeout": 10,
+    "worker_enable_soft_shutdown_on_idle": True,
+    # A broker's hiccup must not cancel scoring that PostgreSQL will accept.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    # Flower shows deliveries from these events.
+    "worker_send_task_events": True,
+    "task_send_sent_event": False,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    # Our own structured log, not Celery's format.
+    "worker_hijack_root_logger": False,
+    "worker_redirect_stdouts": False,
+    "broker_transport_options": {
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        # Redis that hangs rather than refuses must not hold a caller for long.
+        "socket_timeout": SOCKET_TIMEOUT,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    },
+}
+
+
+def create_celery(redis_url: str) -> Celery:
+    """Return a Celery application on this Redis; it connects on first use."""
+    app = Celery("millrace", broker=redis_url, set_as_current=False)
+    app.conf.update(OPTIONS)
+    return app

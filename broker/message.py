@@ -1,0 +1,32 @@
+"""The message: a model's name and the ids of the tasks to score. The inputs stay in PostgreSQL."""
+
+from collections.abc import Iterable, Iterator
+from uuid import UUID
+
+SCORE = "score"
+"""The name of the one Celery task."""
+
+MAX_TASKS = 64
+"""Tasks in a chunk: from about here on a larger chunk no longer makes a task cheaper."""
+
+MAX_INPUTS = 10_000
+"""Inputs in a chunk, unless one task alone has more: a chunk is one transaction and one predict."""
+
+
+def queue_of(model: str) -> str:
+    """Return a plain queue name: an explicit exchange would lose its bindings with Redis's data."""
+    return f"score.{model}"
+
+
+def chunks(tasks: Iterable[tuple[UUID, int]]) -> Iterator[list[UUID]]:
+    """Split (task id, number of inputs) pairs of one model into chunks, in their order."""
+    chunk: list[UUID] = []
+    inputs = 0
+    for task_id, n_inputs in tasks:
+        if chunk and (len(chunk) == MAX_TASKS or inputs + n_inputs > MAX_INPUTS):
+            yield chunk
+            chunk, inputs = [], 0
+        chunk.append(task_id)
+        inputs += n_inputs
+    if chunk:
+        yield chunk

@@ -1,0 +1,56 @@
+"""Puts messages into Redis."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from uuid import UUID, uuid4
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from broker.message import SCORE, chunks, queue_of
+
+
+class PublishFailed(Exception):
+    """Redis did not take the message. The tasks stay PENDING, and rescue publishes them later."""
+
+
+def publish(
+    app: Celery, tasks: Iterable[tuple[UUID, str, int]], time_limit: Callable[[str], int], *, alone: bool = False
+) -> int:
+    """Publish tasks, given as (id, model, number of inputs), in chunks or each `alone`; return how many messages.
+
+    Blocks for as long as Redis takes, bounded by the socket timeouts. Raises PublishFailed on the first message
+    that Redis does not take; those before it are out. `time_limit` gives a model's limit in seconds.
+    """
+    messages = 0
+    for model, group in groupby(sorted(tasks, key=itemgetter(1)), key=itemgetter(1)):
+        pairs = [(task_id, n_inputs) for task_id, _, n_inputs in group]
+        for chunk in [[task_id] for task_id, _ in pairs] if alone else chunks(pairs):
+            _send(app, model, chunk, time_limit(model))
+            messages += 1
+    return messages
+
+
+def _send(app: Celery, model: str, chunk: Sequence[UUID], time_limit: int) -> None:
+    try:
+        app.send_task(
+            SCORE,
+            kwargs={"model": model, "task_ids": [str(task_id) for task_id in chunk]},
+            queue=queue_of(model),
+            # Flower finds a message by the task's id, if it carries only one.
+            task_id=str(chunk[0] if len(chunk) == 1 else uuid4()),
+            soft_time_limit=time_limit,  # interrupts scoring
+            time_limit=time_limit + 5,  # kills the process that could not be interrupted
+        )
+    except (OperationalError, OSError) as error:
+        raise PublishFailed(f"{model}: {error}") from error
+
+
+def queue_length(app: Celery, model: str) -> int:
+    """Return how many messages wait in the model's queue; those being scored are not counted."""
+    try:
+        with app.connection_for_read() as connection:
+            return int(connection.default_channel.client.llen(queue_of(model)))
+    except (OperationalError, OSError) as error:
+        raise PublishFailed(str(error)) from error

@@ -1,0 +1,1 @@
+"""HTTP in, 202 out. Imports no ML runtime."""

@@ -1,0 +1,84 @@
+"""The bodies of successful answers, as OpenAPI describes them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, Field, create_model
+
+from models.contract import Spec
+from store.states import Status
+
+_EXAMPLE_ID = "019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01"
+
+
+class Accepted(BaseModel):
+    """The submission is stored and will be scored."""
+
+    task_id: UUID = Field(examples=[_EXAMPLE_ID])
+    status: Status = Field(examples=["PENDING"])
+
+
+class TaskSummary(BaseModel):
+    """A task without its predictions."""
+
+    task_id: UUID = Field(examples=[_EXAMPLE_ID])
+    status: Status = Field(examples=["SUCCESS"])
+    model: str = Field(examples=["report_scorer"])
+    model_version: str | None = Field(description="The version that scored it", examples=["1.0.0"])
+    n_inputs: int = Field(examples=[2])
+    submitted_at: datetime
+    started_at: datetime | None = Field(description="Start of the latest attempt")
+    finished_at: datetime | None
+    error: str | None = Field(description="Why it failed", examples=[None])
+
+
+class TaskPage(BaseModel):
+    """Tasks, newest first."""
+
+    tasks: list[TaskSummary]
+    next: UUID | None = Field(description="Give it as `before` to read on; null on the last page")
+
+
+class ServedModel(BaseModel):
+    name: str = Field(examples=["report_scorer"])
+    title: str = Field(examples=["Ranks abuse reports by priority"])
+    version: str = Field(description="The version that workers load when they start", examples=["1.0.0"])
+    submit: str = Field(description="Where its inputs go", examples=["/models/report_scorer/submit"])
+    processes: int = Field(description="Worker processes that have it loaded now", examples=[1])
+
+
+class ModelCard(ServedModel):
+    max_inputs: int = Field(description="Inputs in one submission", examples=[10_000])
+    input: dict[str, Any] = Field(description="JSON schema of one input")
+    output: dict[str, Any] = Field(description="JSON schema of one output")
+    evaluation: dict[str, Any] = Field(description="Metrics on data that training did not see")
+
+
+class Heartbeat(BaseModel):
+    message: str = Field(examples=["Service Ok"])
+
+
+class Readiness(BaseModel):
+    """What the handler needs in order to get inputs scored, and which of it is missing."""
+
+    ready: bool
+    postgres: str = Field(examples=["ok"])
+    schema_revision: str = Field(examples=["ok"])
+    models: dict[str, int] = Field(description="Ready worker processes of each model", examples=[{"report_scorer": 1}])
+
+
+def finished_task(spec: Spec) -> type[TaskSummary]:
+    """Describe a task of this model: when it has succeeded, one list a field of the output, in the inputs' order."""
+    fields: dict[str, Any] = {
+        name: (list[field.annotation], Field(default=None, description=field.description, examples=[field.examples]))  # type: ignore[name-defined]
+        for name, field in answered_fields(spec).items()
+    }
+    name = "".join(word.capitalize() for word in spec.name.split("_")) + "Task"
+    return create_model(name, __base__=TaskSummary, **fields)
+
+
+def answered_fields(spec: Spec) -> dict[str, Any]:
+    """Return the fields that a finished task answers with: the outputs and the caller's own key."""
+    key = {spec.key: spec.input.model_fields[spec.key]} if spec.key else {}
+    return {**spec.output.model_fields, **key}

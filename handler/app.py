@@ -1,0 +1,62 @@
+"""The handler's composition root: `uvicorn --factory handler.app:create_app`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from fastapi import FastAPI
+
+from broker.config import create_celery
+from broker.settings import BrokerSettings
+from handler import problems
+from handler.intake import Intake
+from handler.routes import health, models, tasks
+from handler.services import Services, prediction_tables
+from handler.settings import HandlerSettings
+from handler.waiters import Waiters
+from migrations.revisions import head
+from models.catalogue import specs
+from store.engine import connect_async
+from store.settings import StoreSettings
+from telemetry import logs
+
+log = structlog.get_logger(__name__)
+
+
+def create_app() -> FastAPI:
+    """Read the settings and put the handler together; it connects when it starts to serve."""
+    logs.configure(logs.LogSettings())
+    settings, store, broker = HandlerSettings(), StoreSettings(), BrokerSettings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = connect_async(str(store.database_url), pool_size=store.database_pool_size)
+        intake = Intake(engine, create_celery(str(broker.redis_url)))
+        waiters = Waiters(str(broker.redis_url))
+        app.state.services = Services(
+            settings, engine, intake, waiters, specs(), prediction_tables(specs()), schema_head=head()
+        )
+        running = [asyncio.create_task(intake.run()), asyncio.create_task(waiters.run())]
+        log.info("handler_started")
+        yield
+        for task in running:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await intake.drain()
+        await engine.dispose()
+        log.info("handler_stopped")
+
+    app = FastAPI(
+        title="Millrace",
+        summary="Asynchronous task-queue inference: batches in, scores out.",
+        version="0.1.0",
+        lifespan=lifespan,
+        max_body_size=settings.max_body_bytes,
+    )
+    problems.install(app)
+    app.include_router(tasks.router(specs()))
+    app.include_router(models.router)
+    app.include_router(health.router)
+    return app

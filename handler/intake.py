@@ -1,0 +1,120 @@
+"""Accepts submissions: all that wait at one moment are committed together, then published as chunks.
+
+A client is answered after its commit and before any publishing, so Redis can neither delay nor refuse it.
+There is no timer: while one group commits, the next one gathers, and an idle system answers at once.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+from celery import Celery
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from broker.publisher import PublishFailed, publish
+from models.catalogue import specs
+from store import tasks
+from store.claims import WaitingTask
+from store.tasks import Submission
+
+log = structlog.get_logger(__name__)
+
+MAX_GROUP = 256
+MAX_GROUP_BYTES = 32 * 2**20
+"""Bounds of one commit: what waits beyond them is in the next one."""
+
+DRAIN = 5
+"""Seconds that a stopping handler spends on publishing what it has accepted; rescue publishes the rest."""
+
+
+class Intake:
+    def __init__(self, engine: AsyncEngine, celery: Celery) -> None:
+        self._engine = engine
+        self._celery = celery
+        self._waiting: list[tuple[Submission, asyncio.Future[None]]] = []
+        self._accepted: list[WaitingTask] = []
+        self._arrived = asyncio.Event()
+        self._committed = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
+
+    async def accept(self, submission: Submission) -> None:
+        """Return when the submission is durable; raises what PostgreSQL raised when it is not."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((submission, stored))
+        self._arrived.set()
+        await stored
+
+    async def run(self) -> None:
+        """Commit and publish until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._commit_groups())
+            group.create_task(self._publish_groups())
+
+    async def drain(self) -> None:
+        """Publish what is accepted and still unpublished, within a bounded time. Call it after `run` has ended."""
+        try:
+            async with asyncio.timeout(DRAIN):
+                await self._publish(self._accepted)
+        except TimeoutError:
+            log.warning("publish_abandoned", tasks=len(self._accepted))
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _commit_groups(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                size = _group_size(submission for submission, _ in self._waiting)
+                group, self._waiting = self._waiting[:size], self._waiting[size:]
+                await self._commit(group)
+
+    async def _commit(self, group: Sequence[tuple[Submission, asyncio.Future[None]]]) -> None:
+        submissions = [submission for submission, _ in group]
+        try:
+            async with self._engine.begin() as connection:
+                await tasks.insert(connection, submissions)
+        except Exception as error:
+            if len(group) > 1 and isinstance(error, DBAPIError) and not error.connection_invalidated:
+                for one in group:  # whichever could not be stored must not fail its neighbours
+                    await self._commit([one])
+                return
+            for _, stored in group:
+                if not stored.done():
+                    stored.set_exception(error)
+            return
+        for _, stored in group:
+            if not stored.done():  # a client that has gone away has cancelled its own
+                stored.set_result(None)
+        log.debug("tasks_accepted", task_ids=[str(s.task_id) for s in submissions])
+        self._accepted += [WaitingTask(s.task_id, s.model, s.n_inputs) for s in submissions]
+        self._committed.set()
+
+    async def _publish_groups(self) -> None:
+        while True:
+            await self._committed.wait()
+            self._committed.clear()
+            group, self._accepted = self._accepted, []
+            await self._publish(group)
+
+    async def _publish(self, group: Sequence[WaitingTask]) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, publish, self._celery, group, _time_limit)
+        except PublishFailed as error:  # they are durable, and rescue publishes them
+            log.warning("publish_failed", tasks=len(group), error=str(error))
+
+
+def _time_limit(model: str) -> int:
+    return specs()[model].time_limit
+
+
+def _group_size(submissions: Iterable[Submission]) -> int:
+    """Return how many of the first submissions go into one commit; at least one."""
+    size = total = 0
+    for submission in submissions:
+        total += len(submission.payload)
+        if size == MAX_GROUP or (size and total > MAX_GROUP_BYTES):
+            break
+        size += 1
+    return size

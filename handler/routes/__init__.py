@@ -1,0 +1,1 @@
+"""The HTTP endpoints, thin: read the request, call what does the work, answer."""

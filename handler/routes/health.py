@@ -1,0 +1,54 @@
+"""Is it alive, is it ready."""
+
+from fastapi import APIRouter, Response
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from handler.answers import Heartbeat, Readiness
+from handler.routes.models import ready_processes
+from handler.services import Services, Serving
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/heartbeat")
+async def heartbeat() -> Heartbeat:
+    """Answer; nothing is checked."""
+    return Heartbeat(message="Service Ok")
+
+
+@router.get("/health/live")
+async def live() -> Heartbeat:
+    """Say that this process answers. Whoever restarts it should ask here."""
+    return Heartbeat(message="Service Ok")
+
+
+@router.get("/health/ready", responses={503: {"model": Readiness, "description": "Something is missing; it says what"}})
+async def ready(services: Serving, response: Response) -> Readiness:
+    """Say whether inputs would be scored now. Whoever sends requests here should ask here."""
+    readiness = await _readiness(services)
+    if not readiness.ready:
+        response.status_code = 503
+    return readiness
+
+
+async def _readiness(services: Services) -> Readiness:
+    nobody = dict.fromkeys(services.specs, 0)
+    try:
+        async with services.engine.connect() as connection:
+            revision = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    except (SQLAlchemyError, OSError) as error:
+        if "alembic_version" in str(error):
+            revision = None
+        else:
+            return Readiness(ready=False, postgres="unreachable", schema_revision="unknown", models=nobody)
+    if revision != services.schema_head:
+        detail = f"{revision}, this handler needs {services.schema_head}: run `alembic upgrade head`"
+        return Readiness(ready=False, postgres="ok", schema_revision=detail, models=nobody)
+    processes = await ready_processes(services)
+    return Readiness(
+        ready=all(processes[name] for name in services.specs),
+        postgres="ok",
+        schema_revision="ok",
+        models={name: processes[name] for name in services.specs},
+    )

@@ -1,0 +1,30 @@
+"""Which revision of the schema this code needs, and how to get there."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+ROOM = Path(__file__).parent
+
+
+def config(database_url: str | None = None) -> Config:
+    """Return Alembic's configuration; without a URL it is read from the environment."""
+    settings = Config()
+    settings.set_main_option("script_location", str(ROOM).replace("%", "%%"))
+    settings.attributes["database_url"] = database_url
+    return settings
+
+
+def head() -> str:
+    """Return the newest revision."""
+    revision = ScriptDirectory(str(ROOM)).get_current_head()
+    if revision is None:
+        raise LookupError("migrations/versions is empty")
+    return revision
+
+
+def upgrade(database_url: str) -> None:
+    """Bring the database to the newest revision. Safe to call from several programs at once."""
+    command.upgrade(config(database_url), "head")

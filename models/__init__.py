@@ -1,0 +1,1 @@
+"""The served models, one folder each, and the contract that they meet."""

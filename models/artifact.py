@@ -1,0 +1,65 @@
+"""The files that a served model loads: found by version, verified by sha256 before anything reads them."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.catalogue import ROOM
+
+
+class ArtifactMissing(Exception):
+    """The model has no artifact; train it first."""
+
+
+class ArtifactTampered(Exception):
+    """A file of the artifact is not the one that its manifest describes."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One version of a model: `models/<name>/artifact/<version>/`."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        return str(self.manifest["version"])
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """Held-out metrics as `evaluate.py` wrote them."""
+        text = (self.path / "evaluation.json").read_text(encoding="utf-8")
+        evaluation: dict[str, Any] = json.loads(text)
+        return evaluation
+
+    def golden(self) -> Iterator[dict[str, Any]]:
+        """Yield `{"input": {…}, "output": {…}}` rows that a freshly loaded model must reproduce."""
+        for line in (self.path / "golden.jsonl").read_text(encoding="utf-8").splitlines():
+            yield json.loads(line)
+
+
+def current(name: str) -> Artifact:
+    """Return the artifact that `models/<name>/artifact/CURRENT` names."""
+    folder = ROOM / name / "artifact"
+    try:
+        version = (folder / "CURRENT").read_text(encoding="utf-8").strip()
+        manifest = json.loads((folder / version / "manifest.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as missing:
+        raise ArtifactMissing(f"model {name}: {missing.filename} is missing; run `millrace train {name}`") from None
+    return Artifact(folder / version, manifest)
+
+
+def verify(artifact: Artifact) -> None:
+    """Compare every file of the manifest with its sha256; raise ArtifactTampered on the first difference."""
+    for name, expected in artifact.manifest["sha256"].items():
+        actual = sha256(artifact.path / name)
+        if actual != expected:
+            raise ArtifactTampered(f"{artifact.path / name}: sha256 is {actual}, the manifest says {expected}")
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

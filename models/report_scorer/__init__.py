@@ -1,0 +1,1 @@
+"""Ranks user-generated abuse reports by priority."""

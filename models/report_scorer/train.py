@@ -1,0 +1,157 @@
+"""Makes an artifact of the report scorer from synthetic data or from your own labelled reports.
+
+    python -m models.report_scorer.train [--data reports.csv --label label] [--version 1.0.0] [--seed 7] [--out FOLDER]
+
+writes `<out>/<version>/` and names it in `<out>/CURRENT`. Training is deterministic: the same data, seed and
+libraries give the same bytes. A version, once made, never changes its contents, because predictions name it.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import re
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import sklearn
+import xgboost as xgb
+from sklearn.linear_model import LogisticRegression
+
+from models.artifact import sha256
+from models.report_scorer.dataset import SEED, Dataset, TooFewRows, split, synthesize
+from models.report_scorer.evaluate import HEADLINE, evaluate
+from models.report_scorer.features import FEATURES, features
+from models.report_scorer.golden import INPUTS
+from models.report_scorer.model import INTERCEPT, MODEL_FILE, SLOPE, ReportScorer, load, margins
+from models.report_scorer.reports_file import BadData, read
+
+ARTIFACTS = Path(__file__).parent / "artifact"
+VERSION = "1.0.0"
+ROUNDS = 100
+PARAMETERS: dict[str, Any] = {
+    "objective": "binary:logistic",
+    "tree_method": "hist",
+    "max_depth": 6,
+    "eta": 0.1,
+    "min_child_weight": 20,  # a leaf of fewer rows learns the flipped labels
+    "seed": 0,
+    "nthread": 1,  # sums in one order, so that the same data gives the same bytes
+}
+
+
+class VersionRefused(ValueError):
+    """The version's name is malformed, or stands for other contents, which predictions already refer to."""
+
+
+def train(data: Dataset, version: str, out: Path, seed: int = SEED) -> Path:
+    """Train, calibrate and evaluate on separate rows, write the artifact to `out`, and make it current.
+
+    Nothing under `out` changes unless all of it succeeds. Raises TooFewRows and VersionRefused.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", version) or version == "CURRENT":
+        raise VersionRefused(f"version {version!r}: use up to 64 letters, digits, dots, dashes and underscores")
+    training, calibration, test = split(data, seed)
+    print(f"{data.source}: {len(data)} rows, {data.label.mean():.1%} positive; training on {len(training)}", flush=True)
+    matrix = xgb.DMatrix(features(training.columns), training.label, feature_names=list(FEATURES), nthread=1)
+    booster = xgb.train(PARAMETERS, matrix, num_boost_round=ROUNDS)
+    calibrate(booster, calibration)
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out, prefix=".train-") as scratch:
+        made = Path(scratch) / version  # made by mkdir: the scratch folder itself is closed to other users
+        made.mkdir()
+        booster.save_model(made / MODEL_FILE)
+        scorer = load(made)
+        _write_golden(made / "golden.jsonl", scorer)
+        print(f"evaluating on {len(test)} rows", flush=True)
+        evaluation = evaluate(scorer, training, test)
+        _write_json(made / "evaluation.json", evaluation)
+        manifest = {
+            "version": version,
+            "sha256": {file.name: sha256(file) for file in sorted(made.iterdir())},
+            "features": list(FEATURES),
+            "calibration": {SLOPE: float(booster.attr(SLOPE) or 0), INTERCEPT: float(booster.attr(INTERCEPT) or 0)},
+            "data": {
+                "source": data.source,
+                "rows": len(data),
+                "positives": int(data.label.sum()),
+                "sha256": data.sha256,
+                "seed": seed,
+            },
+            "parameters": {**PARAMETERS, "rounds": ROUNDS},
+            "libraries": libraries(),
+            "metrics": {name: evaluation["model"][name] for name in HEADLINE},
+        }
+        _write_json(made / "manifest.json", manifest)
+        _publish(made, out / version)
+    return out / version
+
+
+def calibrate(booster: xgb.Booster, data: Dataset) -> None:
+    """Fit Platt's sigmoid on rows that the trees have not seen, and keep it inside the model file."""
+    margin = margins(booster, features(data.columns)).reshape(-1, 1)
+    platt = LogisticRegression(C=np.inf).fit(margin, data.label)
+    # Six digits, past which the fit's result depends on the processor.
+    booster.set_attr(**{SLOPE: f"{platt.coef_[0][0]:.6f}", INTERCEPT: f"{platt.intercept_[0]:.6f}"})
+
+
+def libraries() -> dict[str, str]:
+    """Return everything whose change may change the bytes of an artifact."""
+    return {
+        "xgboost": xgb.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+        "scipy": importlib.metadata.version("scipy"),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()}-{platform.machine()}",
+    }
+
+
+def _write_golden(file: Path, scorer: ReportScorer) -> None:
+    scores = scorer.predict({name: [row[name] for row in INPUTS] for name in FEATURES})["score"].tolist()
+    rows = ({"input": row, "output": {"score": score}} for row, score in zip(INPUTS, scores, strict=True))
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _publish(made: Path, place: Path) -> None:
+    """Move the finished folder into place, then name it in CURRENT: each in one step that cannot be half done."""
+    if place.exists():
+        old, new = (json.loads((folder / "manifest.json").read_text(encoding="utf-8")) for folder in (place, made))
+        if old["sha256"] != new["sha256"]:
+            raise VersionRefused(f"{place} exists with other contents; choose another --version, or remove that folder")
+    else:
+        made.rename(place)
+    pointer = made.parent / "CURRENT"
+    pointer.write_text(place.name + "\n", encoding="utf-8")
+    pointer.replace(place.parent / "CURRENT")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m models.report_scorer.train", description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, help="labelled reports, .csv or .parquet; default: synthetic data")
+    parser.add_argument("--label", default="label", help="column of the file that is 1 for real abuse, else 0")
+    parser.add_argument("--version", help=f"default: {VERSION}; with --data: data- and 8 digits of the file's sha256")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the synthetic data and of the split")
+    parser.add_argument("--out", type=Path, default=ARTIFACTS, help="folder that takes <version>/ and CURRENT")
+    asked = parser.parse_args(arguments)
+    try:
+        data = read(asked.data, asked.label) if asked.data else synthesize(seed=asked.seed)
+        version = asked.version or (f"data-{data.sha256[:8]}" if asked.data else VERSION)
+        folder = train(data, version, asked.out, asked.seed)
+    except (BadData, TooFewRows, VersionRefused) as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    metrics = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["metrics"]
+    print(f"wrote {folder}: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

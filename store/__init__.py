@@ -1,0 +1,1 @@
+"""PostgreSQL: the tables, the states of a task, and every statement."""

@@ -1,0 +1,31 @@
+"""Opens PostgreSQL: psycopg2 for programs that may block, asyncpg for the handler, whose event loop must not."""
+
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+CONNECT_TIMEOUT = 5  # seconds; a host that drops packets must not hold a start-up for minutes
+
+
+def sync_url(url: str) -> URL:
+    """Name the driver: SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3."""
+    return make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg2")
+
+
+def connect(url: str, *, pool_size: int = 2) -> Engine:
+    return create_engine(
+        sync_url(url),
+        pool_size=pool_size,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT, "application_name": "millrace"},
+    )
+
+
+def connect_async(url: str, *, pool_size: int = 5) -> AsyncEngine:
+    return create_async_engine(
+        sync_url(url).set(drivername="postgresql+asyncpg"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=CONNECT_TIMEOUT,
+        connect_args={"timeout": CONNECT_TIMEOUT, "server_settings": {"application_name": "millrace"}},
+    )

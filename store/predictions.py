@@ -1,0 +1,68 @@
+"""A model's table of predictions, made from neutral column descriptions: inputs, outputs, version, time."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
+
+from store.tables import ANALYST_READS
+
+ColumnDescription = tuple[str, str, bool]
+"""Name, kind (a key of KINDS), nullable."""
+
+KINDS: dict[str, type[TypeEngine[Any]]] = {
+    "text": Text,
+    "integer": Integer,
+    "bigint": BigInteger,
+    "double": Double,
+    "boolean": Boolean,
+}
+
+
+def predictions_table(name: str, columns: Iterable[ColumnDescription], metadata: MetaData) -> Table:
+    """Describe the table that holds one row an input, with its output.
+
+    It has no foreign key to tasks: checking one for each row would double the cost of storing a
+    score, and finish writes rows only for tasks that it has locked in the same transaction.
+    """
+    return Table(
+        name,
+        metadata,
+        Column("task_id", Uuid, primary_key=True),
+        Column("position", Integer, primary_key=True, autoincrement=False, comment="place in the task, from 0"),
+        *(Column(column, KINDS[kind], nullable=nullable) for column, kind, nullable in columns),
+        Column("model_version", Text, nullable=False),
+        Column("scored_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+        # Rows arrive in the order of time, so a block-range index of a few kB serves every query by time.
+        Index(f"{name}_scored_at", "scored_at", postgresql_using="brin"),
+        info=ANALYST_READS,
+    )
+
+
+async def read(connection: AsyncConnection, table: Table, task_id: UUID, columns: Iterable[str]) -> Sequence[Any]:
+    """Return one row with one list a column, each in the order of the inputs."""
+    return (
+        await connection.execute(
+            select(*(func.array_agg(aggregate_order_by(table.c[name], table.c.position)) for name in columns)).where(
+                table.c.task_id == task_id
+            )
+        )
+    ).one()

@@ -1,0 +1,97 @@
+"""The tables that do not belong to one model. (A model's own table is made in predictions.py.)"""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+
+from store.states import Status
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+ANALYST_READS = {"analyst": True}
+"""Marks a table that the read-only role `analyst` may read."""
+
+_statuses = ", ".join(f"'{status}'" for status in Status)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Uuid, primary_key=True, comment="UUIDv7: ordered by time"),
+    Column("model", Text, nullable=False),
+    Column("model_version", Text, comment="the version that scored it"),
+    Column("status", Text, nullable=False, server_default=Status.PENDING),
+    Column("attempt", SmallInteger, nullable=False, server_default="0", comment="how often a worker has claimed it"),
+    Column("priority", SmallInteger, nullable=False, server_default="0"),
+    Column("n_inputs", Integer, nullable=False),
+    Column("submitted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("published_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("started_at", DateTime(timezone=True), comment="start of the latest attempt"),
+    Column("lease_until", DateTime(timezone=True), comment="until when a worker owns it"),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("deadline", DateTime(timezone=True)),
+    Column("client", Text),
+    Column("idempotency_key", Text),
+    Column("request_fingerprint", LargeBinary),
+    Column("error", Text, comment="why it failed, for a person"),
+    CheckConstraint(f"status IN ({_statuses})", name="status_known"),
+    CheckConstraint("n_inputs > 0", name="n_inputs_positive"),
+    # What rescue reads: small, because a task leaves both when it ends.
+    Index("tasks_pending", "model", "priority", "published_at", postgresql_where=text("status = 'PENDING'")),
+    Index("tasks_started", "lease_until", postgresql_where=text("status = 'STARTED'")),
+    Index("tasks_failed", "id", postgresql_where=text("status = 'FAILURE'")),
+    Index("tasks_model", "model", "id"),
+    Index(
+        "tasks_idempotency_key",
+        "client",
+        "idempotency_key",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+    info=ANALYST_READS,
+    comment="One row a submission",
+)
+
+task_inputs = Table(
+    "task_inputs",
+    metadata,
+    Column("task_id", Uuid, ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    Column("payload", LargeBinary, nullable=False, comment="JSON array of the inputs, UTF-8, validated"),
+    info=ANALYST_READS,
+    comment="Inputs that still wait for a score; a failed task keeps its row, so that it can be replayed",
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Uuid, primary_key=True, comment="one worker process"),
+    Column("model", Text, primary_key=True),
+    Column("model_version", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("ready_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    info=ANALYST_READS,
+    comment="Worker processes with the models that they have loaded; a row not seen for long is dead",
+)

@@ -1,0 +1,44 @@
+"""Which worker processes are alive and what they have loaded."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.tables import workers
+
+ALIVE = timedelta(seconds=20)
+"""A worker process is called alive for this long after it was last seen; it is seen every few seconds."""
+
+
+def seen(connection: Connection, worker: UUID, host: str, pid: int, versions: Mapping[str, str]) -> None:
+    """Say that a worker process is ready with these models (name → version)."""
+    statement = insert(workers).values(
+        [{"id": worker, "host": host, "pid": pid, "model": m, "model_version": v} for m, v in versions.items()]
+    )
+    connection.execute(statement.on_conflict_do_update(index_elements=["id", "model"], set_={"seen_at": func.now()}))
+
+
+def gone(connection: Connection, worker: UUID) -> None:
+    """Take a worker process off the list, when it stops."""
+    connection.execute(delete(workers).where(workers.c.id == worker))
+
+
+def forget_dead(connection: Connection) -> int:
+    """Drop the processes that have not been seen for an hour, and return how many rows that were."""
+    return connection.execute(delete(workers).where(workers.c.seen_at < func.now() - timedelta(hours=1))).rowcount
+
+
+async def ready(connection: AsyncConnection) -> list[Row[Any]]:
+    """Return (model, model_version, processes) of what is loaded in a living worker process."""
+    query = (
+        select(workers.c.model, workers.c.model_version, func.count().label("processes"))
+        .where(workers.c.seen_at > func.now() - ALIVE)
+        .group_by(workers.c.model, workers.c.model_version)
+        .order_by(workers.c.model, workers.c.model_version)
+    )
+    return list((await connection.execute(query)).all())

@@ -1,0 +1,138 @@
+"""Starts the programs as a user would, on free ports, and stops them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+
+T = TypeVar("T")
+
+REPORT = {
+    "abuse_type": "MSG",
+    "report_text_len": 120,
+    "profile_rating": 4.2,
+    "popularity": 3,
+    "lifetime_matches_created": 57,
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(look: Callable[[], T], *, within: float = 30, every: float = 0.05) -> T:
+    """Return what `look` returns as soon as it is true; fail when it never is."""
+    until = time.monotonic() + within
+    while not (seen := look()):
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {within} s: {look}")
+        time.sleep(every)
+    return seen
+
+
+class Program:
+    """One program in a process group of its own, with its output in a file."""
+
+    def __init__(self, name: str, arguments: Sequence[str], environment: dict[str, str], logs: Path) -> None:
+        self.log = logs / f"{name}.log"
+        with self.log.open("a") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 20) -> int:
+        """Signal the program, wait for its end, and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(timeout)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+
+class Platform:
+    """Handler, worker and rescue on a database and a Redis of their own."""
+
+    def __init__(self, database_url: str, redis_url: str, logs: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.database_url = database_url
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.logs = logs
+        self._environment = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "WORKER_CONCURRENCY": "1",
+            "OMP_NUM_THREADS": "1",
+            **settings,
+        }
+        self.client = httpx.Client(base_url=self.url, timeout=60)
+
+    def start_handler(self) -> Program:
+        arguments = ["uvicorn", "--factory", "handler.app:create_app", "--port", str(self.port), "--no-access-log"]
+        return Program("handler", arguments, self._environment, self.logs)
+
+    def start_worker(self) -> Program:
+        return Program("worker", ["worker"], self._environment, self.logs)
+
+    def start_rescue(self) -> Program:
+        return Program("rescue", ["worker.rescue"], self._environment, self.logs)
+
+    def wait_until_ready(self) -> None:
+        eventually(self._is_ready, within=60)
+
+    def __enter__(self) -> Self:
+        self.handler, self.worker, self.rescue = self.start_handler(), self.start_worker(), self.start_rescue()
+        self.wait_until_ready()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.close()
+        for program in (self.handler, self.worker, self.rescue):
+            program.stop()
+
+    def submit(self, *reports: dict[str, object]) -> str:
+        """Submit a batch and return its task id."""
+        answer = self.client.post("/submit", json=list(reports))
+        assert answer.status_code == 202, answer.text
+        task_id: str = answer.json()["task_id"]
+        return task_id
+
+    def finished(self, task_id: str) -> dict[str, object]:
+        """Wait until the task has ended and return it."""
+        answer = self.client.get(f"/task/{task_id}", headers={"Prefer": "wait=55"})
+        assert answer.status_code == 200, answer.text
+        task: dict[str, object] = answer.json()
+        assert task["status"] not in ("PENDING", "STARTED"), task
+        return task
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.client.get("/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False

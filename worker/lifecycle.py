@@ -1,0 +1,66 @@
+"""What a worker process does when Celery has forked it, and before it ends."""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import redis
+import structlog
+from celery import signals
+
+from broker.finished import Announcer
+from broker.settings import BrokerSettings
+from store.engine import connect
+from store.settings import StoreSettings
+from worker import residency, scoring
+from worker.presence import Presence
+from worker.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
+
+
+class WorkerProcess:
+    """The state of one worker process: its models, its connections, its presence."""
+
+    def __init__(self, settings: WorkerSettings, store: StoreSettings, broker: BrokerSettings) -> None:
+        self._settings = settings
+        self._store = store
+        self._broker = broker
+
+    def connect_signals(self) -> None:
+        signals.worker_process_init.connect(self.start, weak=False)
+        signals.worker_process_shutdown.connect(self.stop, weak=False)
+
+    def start(self, **_: Any) -> None:
+        """Load the models and say that this process is ready. Runs in the forked child."""
+        try:
+            self._residents = residency.load()
+        except Exception:
+            # A process without its models must not take messages, and Celery would replace it for ever:
+            # stop the worker, so that whoever supervises it sees it end and reads why.
+            log.exception("model_load_failed")
+            os.kill(os.getppid(), signal.SIGTERM)
+            time.sleep(self._settings.lease_seconds)  # until the parent ends this process
+            raise
+        self._engine = connect(str(self._store.database_url))
+        self._announcer = Announcer(str(self._broker.redis_url))
+        self._presence = Presence(self._engine, residency.versions(self._residents), self._settings.lease)
+        self._presence.start()
+
+    def stop(self, **_: Any) -> None:
+        if hasattr(self, "_presence"):
+            self._presence.stop()
+
+    def score(self, model: str, task_ids: Sequence[UUID]) -> None:
+        """Score one chunk and tell whoever waits for it."""
+        ended = scoring.score(
+            self._engine, self._residents[model], task_ids, self._settings.lease, self._presence.holding
+        )
+        if ended:
+            try:
+                self._announcer.announce(ended)
+            except redis.RedisError as error:  # they will read it when their wait is over
+                log.warning("announce_failed", error=str(error))

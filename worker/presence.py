@@ -1,0 +1,62 @@
+"""A thread that says, while the process lives, that it is ready, and renews the leases of what it works on."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from uuid_utils.compat import uuid7
+
+from store import claims, workers
+from store.claims import Claim
+
+log = structlog.get_logger(__name__)
+
+
+class Presence:
+    """One worker process, as the database sees it."""
+
+    def __init__(self, engine: Engine, versions: Mapping[str, str], lease: timedelta) -> None:
+        self._engine = engine
+        self._versions = versions
+        self._lease = lease
+        self._id = uuid7()
+        self._held: tuple[Claim, ...] = ()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Leave the list of living workers. The leases of unfinished tasks run out by themselves."""
+        self._stopping.set()
+        self._thread.join(timeout=2)
+        with self._engine.begin() as connection:
+            workers.gone(connection, self._id)
+
+    @contextmanager
+    def holding(self, held: Sequence[Claim]) -> Iterator[None]:
+        """Renew these claims' leases until the block ends."""
+        self._held = tuple(held)
+        try:
+            yield
+        finally:
+            self._held = ()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                with self._engine.begin() as connection:
+                    workers.seen(connection, self._id, socket.gethostname(), os.getpid(), self._versions)
+                    if held := self._held:
+                        claims.renew(connection, held, self._lease)
+            except SQLAlchemyError as error:
+                log.warning("presence_unsaid", error=str(error))
+            if self._stopping.wait(self._lease.total_seconds() / 4):
+                return

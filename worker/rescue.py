@@ -1,0 +1,117 @@
+"""Brings back what was lost: tasks whose worker fell silent, tasks whose message is gone, tasks out of time.
+
+Any number of these may run; an advisory lock lets one at a time work.
+"""
+
+import signal
+import threading
+from datetime import timedelta
+from typing import Any
+
+import redis
+import structlog
+from celery import Celery
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from broker.config import create_celery
+from broker.finished import Announcer
+from broker.publisher import PublishFailed, publish, queue_length
+from broker.settings import BrokerSettings
+from models import catalogue
+from store import claims, workers
+from store.claims import WaitingTask
+from store.engine import connect
+from store.settings import StoreSettings
+from telemetry import logs
+from worker.settings import RescueSettings
+
+log = structlog.get_logger(__name__)
+
+LOCK = 0x6D696C6C7261  # any number that nobody else uses: "millra"
+LIMIT = 10_000
+"""Tasks in one round: bounds the transaction. What is left waits for the next round."""
+
+
+class Rescue:
+    def __init__(self, engine: Engine, app: Celery, announcer: Announcer, settings: RescueSettings) -> None:
+        self._engine = engine
+        self._app = app
+        self._announcer = announcer
+        self._settings = settings
+
+    def run(self, stopping: threading.Event) -> None:
+        """Do one round after another until `stopping` is set."""
+        while True:
+            try:
+                self.round()
+            except SQLAlchemyError as error:
+                log.warning("rescue_interrupted", error=str(error))
+            if stopping.wait(self._settings.rescue_interval_seconds):
+                return
+
+    def round(self) -> None:
+        """Take back, expire, republish: each committed before its messages go out."""
+        empty = self._empty_queues()
+        republished: list[WaitingTask] = []
+        with self._engine.begin() as connection:
+            if not connection.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": LOCK}):
+                return
+            expired = claims.expire(connection, limit=LIMIT)
+            waiting, failed = claims.take_back(connection, attempts=self._settings.max_attempts, limit=LIMIT)
+            patience = timedelta(seconds=self._settings.republish_after_seconds)
+            for model, queue_empty in empty.items():
+                republished += claims.republish(
+                    connection, model, queue_empty=queue_empty, patience=patience, limit=LIMIT
+                )
+            workers.forget_dead(connection)
+        for task in waiting:
+            log.warning("task_taken_back", task_id=str(task.task_id), model=task.model)
+        for task_id in failed:
+            log.error("task_failed", task_id=str(task_id), reason="its worker was lost too often")
+        if republished:
+            log.warning("tasks_republished", tasks=len(republished))
+        # A task that was taken back goes alone: if it kills its worker, it takes no other with it.
+        self._publish(waiting, alone=True)
+        self._publish(republished, alone=False)
+        if expired or failed:
+            try:
+                self._announcer.announce([*expired, *failed])
+            except redis.RedisError as error:
+                log.warning("announce_failed", error=str(error))
+
+    def _empty_queues(self) -> dict[str, bool]:
+        """Say of each model's queue whether it is empty; with Redis away, there is nowhere to publish to."""
+        try:
+            return {model: queue_length(self._app, model) == 0 for model in catalogue.specs()}
+        except PublishFailed as error:
+            log.warning("redis_unreachable", error=str(error))
+            return {}
+
+    def _publish(self, tasks: list[WaitingTask], *, alone: bool) -> None:
+        try:
+            publish(self._app, tasks, lambda model: catalogue.specs()[model].time_limit, alone=alone)
+        except PublishFailed as error:  # they are PENDING, and a later round publishes them
+            log.warning("publish_failed", error=str(error))
+
+
+def main() -> None:
+    logs.configure(logs.LogSettings())
+    broker = BrokerSettings()
+    redis_url = str(broker.redis_url)
+    rescue = Rescue(
+        connect(str(StoreSettings().database_url)), create_celery(redis_url), Announcer(redis_url), RescueSettings()
+    )
+    stopping = threading.Event()
+
+    def stop(*_: Any) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    log.info("rescue_started")
+    rescue.run(stopping)
+
+
+if __name__ == "__main__":
+    main()

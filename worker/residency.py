@@ -1,0 +1,93 @@
+"""The models that a worker process keeps in memory: verified, loaded, checked on golden rows, handed out."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import structlog
+
+from models import artifact, catalogue
+from models.artifact import Artifact
+from models.contract import Columns, Model, Spec
+
+log = structlog.get_logger(__name__)
+
+
+class GoldenRowsDiffer(Exception):
+    """The loaded model does not reproduce the outputs that were recorded when it was trained."""
+
+
+class WrongOutputs(Exception):
+    """The model did not give one sound output for each input."""
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A model in memory."""
+
+    spec: Spec
+    artifact: Artifact
+    model: Model
+
+    @property
+    def version(self) -> str:
+        return self.artifact.version
+
+    def predict(self, columns: Columns) -> Columns:
+        """Score the inputs; raises WrongOutputs where the answer does not fit the spec."""
+        outputs = self.model.predict(columns)
+        n_inputs = len(next(iter(columns.values())))
+        for column in self.spec.output_columns:
+            if column.name not in outputs:
+                raise WrongOutputs(f"the model gave no {column.name!r}")
+            values = outputs[column.name]
+            if len(values) != n_inputs:
+                raise WrongOutputs(f"the model gave {len(values)} values of {column.name!r} for {n_inputs} inputs")
+            if column.kind == "double" and not np.isfinite(values).all():
+                raise WrongOutputs(f"the model gave a {column.name!r} that is not a finite number")
+        return outputs
+
+
+def load() -> dict[str, Resident]:
+    """Load every served model.
+
+    Call it after the fork only: OpenMP runtimes that were used in the parent hang in a child.
+    """
+    return {name: _load(spec) for name, spec in catalogue.specs().items()}
+
+
+def _load(spec: Spec) -> Resident:
+    start = perf_counter()
+    found = artifact.current(spec.name)
+    artifact.verify(found)
+    resident = Resident(spec, found, catalogue.loader(spec.name)(found.path))
+    _check_golden_rows(resident)  # the first predict also warms the model
+    log.info("model_loaded", model=spec.name, model_version=found.version, seconds=round(perf_counter() - start, 3))
+    return resident
+
+
+def _check_golden_rows(resident: Resident) -> None:
+    rows = list(resident.artifact.golden())
+    inputs = {c.name: [row["input"].get(c.name) for row in rows] for c in resident.spec.input_columns}
+    outputs = resident.predict(inputs)
+    for number, row in enumerate(rows):
+        for name, expected in row["output"].items():
+            actual = outputs[name][number]
+            if not _same(actual, expected):
+                raise GoldenRowsDiffer(
+                    f"model {resident.spec.name} {resident.version}, golden row {number + 1}: "
+                    f"{name} is {actual}, recorded was {expected}"
+                )
+
+
+def _same(actual: Any, expected: Any) -> bool:
+    if isinstance(expected, float):
+        return math.isclose(actual, expected, abs_tol=1e-5)  # another processor may round the last digits otherwise
+    return bool(actual == expected)
+
+
+def versions(residents: Mapping[str, Resident]) -> dict[str, str]:
+    return {name: resident.version for name, resident in residents.items()}

@@ -1,0 +1,153 @@
+"""Scores the tasks of one chunk: claim → predict → finish."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import structlog
+from billiard.exceptions import SoftTimeLimitExceeded
+from sqlalchemy import Engine, MetaData
+from sqlalchemy.exc import InterfaceError, OperationalError
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from models import wire
+from models.contract import Columns, Values
+from store import claims
+from store.claims import Claim, ClaimedTask
+from store.copying import copy
+from store.predictions import predictions_table
+from worker.residency import Resident
+
+log = structlog.get_logger(__name__)
+
+NOW = timedelta(0)
+
+persistently = retry(
+    retry=retry_if_exception_type((OperationalError, InterfaceError)),  # PostgreSQL is away; a deadlock's victim
+    wait=wait_random_exponential(multiplier=0.1, max=5),
+    stop=stop_after_delay(60),  # then the message is given up, and rescue brings its tasks back
+    reraise=True,
+)
+
+
+@dataclass
+class Outcome:
+    """What became of a chunk's tasks."""
+
+    scored: list[tuple[ClaimedTask, Columns]] = field(default_factory=list)
+    failed: list[tuple[ClaimedTask, str]] = field(default_factory=list)
+
+
+def score(
+    engine: Engine,
+    resident: Resident,
+    task_ids: Sequence[UUID],
+    lease: timedelta,
+    holding: Callable[[Sequence[Claim]], AbstractContextManager[None]],
+) -> list[UUID]:
+    """Score the tasks that still wait, store what came out, and return the ids of those that ended.
+
+    `holding` renews the leases meanwhile. Raises SQLAlchemy's OperationalError when PostgreSQL stays away.
+    """
+    start = perf_counter()
+    claimed = _claim(engine, task_ids, lease)
+    if not claimed:
+        return []
+    owned = [task.claim for task in claimed]
+    with holding(owned):
+        try:
+            outcome = _predict(resident, claimed)
+        except SoftTimeLimitExceeded:
+            return _out_of_time(engine, resident, owned)
+        ended = _finish(engine, resident, outcome)
+    log.info(
+        "chunk_scored",
+        model=resident.spec.name,
+        tasks=len(outcome.scored),
+        failed=len(outcome.failed),
+        inputs=sum(task.n_inputs for task in claimed),
+        discarded=len(claimed) - len(ended),
+        seconds=round(perf_counter() - start, 4),
+        task_ids=[str(task_id) for task_id in ended],
+    )
+    return ended
+
+
+@persistently
+def _claim(engine: Engine, task_ids: Sequence[UUID], lease: timedelta) -> list[ClaimedTask]:
+    with engine.begin() as connection:
+        return claims.claim(connection, task_ids, lease)
+
+
+def _predict(resident: Resident, tasks: Sequence[ClaimedTask]) -> Outcome:
+    """Predict all inputs at once; where that fails, halve until the bad task stands alone."""
+    try:
+        rows = [wire.decoder(resident.spec).decode(task.payload) for task in tasks]
+        inputs = wire.columns(resident.spec, [row for task_rows in rows for row in task_rows])
+        columns = {**inputs, **resident.predict(inputs)}
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as error:
+        if len(tasks) == 1:
+            log.exception("predict_failed", task_id=str(tasks[0].claim.task_id), model=resident.spec.name)
+            return Outcome(failed=[(tasks[0], f"{type(error).__name__}: {error}")])
+        half = len(tasks) // 2
+        first, second = _predict(resident, tasks[:half]), _predict(resident, tasks[half:])
+        return Outcome(first.scored + second.scored, first.failed + second.failed)
+    ends = np.cumsum([len(task_rows) for task_rows in rows])
+    return Outcome(
+        scored=[
+            (task, {name: values[end - len(task_rows) : end] for name, values in columns.items()})
+            for task, task_rows, end in zip(tasks, rows, ends, strict=True)
+        ]
+    )
+
+
+@persistently
+def _finish(engine: Engine, resident: Resident, outcome: Outcome) -> list[UUID]:
+    """Store everything in one transaction, for the tasks that are still ours, and return their ids."""
+    with engine.begin() as connection:
+        finished = claims.finish(connection, [task.claim for task, _ in outcome.scored], resident.version)
+        kept = [(task, columns) for task, columns in outcome.scored if task.claim.task_id in finished]
+        if kept:
+            _store(connection, resident, kept)
+        failed = {
+            task_id
+            for task, error in outcome.failed
+            for task_id in claims.fail(connection, [task.claim], resident.version, error)
+        }
+    return [*finished, *failed]
+
+
+def _store(connection: Any, resident: Resident, kept: Sequence[tuple[ClaimedTask, Columns]]) -> None:
+    spec = resident.spec
+    described = [*spec.input_columns, *spec.output_columns]
+    counts = [task.n_inputs for task, _ in kept]
+    ids = np.frombuffer(b"".join(task.claim.task_id.bytes for task, _ in kept), "V16")
+    columns: dict[str, Values] = {
+        "task_id": np.repeat(ids, counts),
+        "position": np.concatenate([np.arange(count) for count in counts]),
+    }
+    for name, *_ in described:
+        parts = [columns_[name] for _, columns_ in kept]
+        if isinstance(parts[0], np.ndarray):
+            columns[name] = np.concatenate(parts)
+        else:
+            columns[name] = [value for part in parts for value in part]
+    columns["model_version"] = [resident.version] * sum(counts)
+    copy(connection, predictions_table(spec.table, described, MetaData()), columns)
+
+
+def _out_of_time(engine: Engine, resident: Resident, owned: Sequence[Claim]) -> list[UUID]:
+    """Fail a task that took too long alone; let rescue take several back at once, to be tried one by one."""
+    with engine.begin() as connection:
+        if len(owned) > 1:
+            claims.renew(connection, owned, NOW)
+            return []
+        reason = f"scoring took longer than {resident.spec.time_limit} s"
+        return list(claims.fail(connection, owned, resident.version, reason))

@@ -1,0 +1,26 @@
+"""What a worker can be told."""
+
+import os
+from datetime import timedelta
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+
+class WorkerSettings(BaseSettings):
+    worker_concurrency: int = Field(
+        default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1, description="worker processes"
+    )
+    lease_seconds: int = Field(
+        default=20, ge=2, description="until a silent worker's tasks are taken back; it renews four times as often"
+    )
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.lease_seconds)
+
+
+class RescueSettings(BaseSettings):
+    rescue_interval_seconds: float = Field(default=5, gt=0, description="between two rounds")
+    republish_after_seconds: float = Field(default=15, gt=0, description="how long a task waits without a message")
+    max_attempts: int = Field(default=3, ge=1, description="claims of a task before it fails")
