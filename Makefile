@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= report_scorer
-export PORT FLOWER_PORT
 
 .PHONY: up test check fmt train requirements test-compose clean help
 .DEFAULT_GOAL := help

@@ -1,8 +1,10 @@
 """Where Redis is."""
 
 from pydantic import Field, RedisDsn
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class BrokerSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
     redis_url: RedisDsn = Field(description="redis://:password@host:port/0")

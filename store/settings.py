@@ -1,9 +1,11 @@
 """Where PostgreSQL is."""
 
 from pydantic import Field, PostgresDsn
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class StoreSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
     database_url: PostgresDsn = Field(description="postgresql://user:password@host:port/database")
     database_pool_size: int = Field(default=5, ge=1, le=100, description="connections a process keeps open")

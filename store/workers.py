@@ -1,7 +1,7 @@
 """Which worker processes are alive and what they have loaded."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +31,12 @@ def gone(connection: Connection, worker: UUID) -> None:
 def forget_dead(connection: Connection) -> int:
     """Drop the processes that have not been seen for an hour, and return how many rows that were."""
     return connection.execute(delete(workers).where(workers.c.seen_at < func.now() - timedelta(hours=1))).rowcount
+
+
+def ready_since(connection: Connection, time: datetime | None) -> int:
+    """Return how many worker processes have become ready since this time of the database's clock."""
+    count = select(func.count(workers.c.id.distinct())).where(workers.c.ready_at >= time)
+    return connection.scalar(count) or 0
 
 
 async def ready(connection: AsyncConnection) -> list[Row[Any]]:

@@ -6,10 +6,12 @@ from typing import Literal
 
 import structlog
 from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class LogSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
     log_format: Literal["readable", "json"] = Field(default="readable", description="one line an event, either way")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

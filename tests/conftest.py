@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import redis
@@ -12,7 +11,7 @@ from sqlalchemy import Engine, make_url, text
 from cli.embedded import start_postgres, start_valkey
 from migrations.revisions import upgrade
 from store.engine import connect
-from tests.running import Platform
+from tests.running import Platform, temporary_open_folder
 
 _numbers = itertools.count()
 
@@ -24,13 +23,13 @@ class Servers:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    folder: Path = tmp_path_factory.mktemp("servers")
-    postgres = start_postgres(folder / "postgres")
-    valkey = start_valkey(folder / "valkey")
-    yield Servers(postgres.url, valkey.url)
-    valkey.stop()
-    postgres.stop()
+def servers() -> Iterator[Servers]:
+    with temporary_open_folder() as folder:
+        postgres = start_postgres(folder / "postgres")
+        valkey = start_valkey(folder / "valkey")
+        yield Servers(postgres.url, valkey.url)
+        valkey.stop()
+        postgres.stop()
 
 
 @pytest.fixture(scope="session")

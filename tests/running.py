@@ -1,13 +1,15 @@
 """Starts the programs as a user would, on free ports, and stops them."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -42,6 +44,15 @@ def eventually(look: Callable[[], T], *, within: float = 30, every: float = 0.05
             raise AssertionError(f"not within {within} s: {look}")
         time.sleep(every)
     return seen
+
+
+@contextmanager
+def temporary_open_folder() -> Iterator[Path]:
+    """Make a folder that every account can enter, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
 
 
 class Program:

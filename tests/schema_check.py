@@ -1,17 +1,15 @@
 """`alembic check` on a real, freshly migrated PostgreSQL: fails when tables.py or a spec has no migration."""
 
-import tempfile
-from pathlib import Path
-
 from alembic import command
 
 from cli.embedded import start_postgres
 from migrations.revisions import config, upgrade
+from tests.running import temporary_open_folder
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        postgres = start_postgres(Path(folder) / "postgres")
+    with temporary_open_folder() as folder:
+        postgres = start_postgres(folder / "postgres")
         try:
             upgrade(postgres.url)
             command.check(config(postgres.url))

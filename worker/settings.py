@@ -4,10 +4,12 @@ import os
 from datetime import timedelta
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class WorkerSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
     worker_concurrency: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1, description="worker processes"
     )
@@ -21,6 +23,8 @@ class WorkerSettings(BaseSettings):
 
 
 class RescueSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
     rescue_interval_seconds: float = Field(default=5, gt=0, description="between two rounds")
     republish_after_seconds: float = Field(default=15, gt=0, description="how long a task waits without a message")
     max_attempts: int = Field(default=3, ge=1, description="claims of a task before it fails")

@@ -2,15 +2,13 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -28,19 +26,11 @@ from cli.embedded import (
     start_postgres,
     start_valkey,
 )
+from tests.running import temporary_open_folder
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as another account")
 starts = pytest.mark.parametrize("start", [start_postgres, start_valkey])
 Start = Callable[..., Server]
-
-
-@contextmanager
-def temporary_open_folder() -> Iterator[Path]:
-    """Make a folder that every account can enter, unlike pytest's own."""
-    folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

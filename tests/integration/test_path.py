@@ -1,8 +1,5 @@
 """The path of a task, end to end: real HTTP, PostgreSQL, Redis, Celery worker and model."""
 
-from sqlalchemy import Engine, create_engine, text
-
-from store.engine import connect
 from tests.running import REPORT, Platform
 
 

@@ -1,0 +1,45 @@
+"""What `millrace up` leaves in `.millrace/` of this checkout, for the other commands to find."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / ".millrace"
+_ADDRESSES = FOLDER / "addresses.json"
+
+
+def remember(database_url: str, redis_url: str) -> None:
+    """Note where the servers of the running platform are; they hold passwords, so the file is for its owner only."""
+    _write(_ADDRESSES, json.dumps({"database_url": database_url, "redis_url": redis_url}))
+
+
+def forget() -> None:
+    _ADDRESSES.unlink(missing_ok=True)
+
+
+def database_url() -> str | None:
+    """Return DATABASE_URL, or else where the `millrace up` of this checkout keeps its database, if it runs."""
+    if url := os.environ.get("DATABASE_URL"):
+        return url
+    try:
+        addresses: dict[str, str] = json.loads(_ADDRESSES.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return addresses["database_url"]
+
+
+def flower_password() -> str:
+    """Return Flower's password, made at the first start."""
+    file = FOLDER / "flower-password"
+    if not file.exists():
+        _write(file, secrets.token_urlsafe(12))
+    return file.read_text(encoding="utf-8")
+
+
+def _write(file: Path, content: str) -> None:
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    file.unlink(missing_ok=True)
+    with open(file, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, mode=0o600)) as new:
+        new.write(content)

@@ -1,0 +1,224 @@
+"""`millrace up`: the whole platform on this machine, in the foreground, until Ctrl-C."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.request
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import datetime
+from urllib.error import URLError
+
+import click
+from pydantic import Field, PostgresDsn, RedisDsn, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import func, select
+
+from cli import embedded, local
+from cli.programs import KeepsEnding, Program
+from migrations.revisions import upgrade
+from store import workers
+from store.engine import connect
+
+START_SECONDS = 60
+STOP_SECONDS = 6
+"""Programs that have not stopped by then are killed; the servers, stopped after them, take a second or two."""
+
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach our loopback
+
+
+class UpSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
+    port: int = Field(default=8081, ge=1, le=65535, description="of the handler")
+    flower_port: int = Field(default=5566, ge=1, le=65535)
+    flower_basic_auth: str | None = Field(default=None, pattern=r"^[^:]+:.+$", description="user:password")
+    worker_concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1)
+    database_url: PostgresDsn | None = Field(default=None, description="instead of the embedded PostgreSQL")
+    redis_url: RedisDsn | None = Field(default=None, description="instead of the embedded Valkey")
+
+
+class CannotStart(Exception):
+    """Something in the way, with the remedy."""
+
+
+@click.command()
+def up() -> None:
+    """Run everything on this machine until Ctrl-C."""
+    console = Console(highlight=False)
+    try:
+        settings = UpSettings()
+    except ValidationError as error:
+        for fault in error.errors():
+            console.print(f"millrace up: {str(fault['loc'][0]).upper()} is not valid: {fault['msg']}", markup=False)
+        sys.exit(2)
+    try:
+        _Up(settings, console).run()
+    except (CannotStart, KeepsEnding, embedded.StartFailed, embedded.AlreadyRunning, embedded.PortTaken) as error:
+        console.print(f"[red]millrace up:[/red] {error}", markup=True)
+        sys.exit(1)
+
+
+class _Up:
+    def __init__(self, settings: UpSettings, console: Console) -> None:
+        self._settings = settings
+        self._console = console
+        self._stopping = threading.Event()
+        self._flower_auth = settings.flower_basic_auth or f"millrace:{local.flower_password()}"
+        self._postgres: embedded.Postgres | None = None
+        self._valkey: embedded.Server | None = None
+        self._programs: list[Program] = []
+
+    def run(self) -> None:
+        for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(how, lambda *_: self._stopping.set())
+        self._refuse_taken_ports()
+        try:
+            self._start()
+            if not self._stopping.is_set():
+                self._tell()
+            while not self._stopping.wait(0.5):
+                self._revive()
+        finally:
+            self._stop()
+
+    def _refuse_taken_ports(self) -> None:
+        for name, port in (("PORT", self._settings.port), ("FLOWER_PORT", self._settings.flower_port)):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    raise CannotStart(f"port {port} is in use; choose another: make up {name}={port + 1}") from None
+
+    def _start(self) -> None:
+        with self._console.status("Starting PostgreSQL and Valkey …") as status:
+            if self._settings.database_url is None:
+                self._postgres = embedded.start_postgres(local.FOLDER / "postgres")
+            if self._settings.redis_url is None:
+                self._valkey = embedded.start_valkey(local.FOLDER / "valkey")
+            database_url = self._postgres.url if self._postgres else str(self._settings.database_url)
+            redis_url = self._valkey.url if self._valkey else str(self._settings.redis_url)
+            local.remember(database_url, redis_url)
+            status.update("Bringing the schema up to date …")
+            upgrade(database_url)
+            self._engine = connect(database_url)
+            with self._engine.connect() as connection:
+                start = connection.scalar(select(func.now()))
+            status.update("Starting the handler, the worker, rescue and Flower …")
+            self._programs = self._make_programs(database_url, redis_url)
+            for program in self._programs:
+                program.start()
+            status.update("Loading the models …")
+            self._wait_until_ready(start)
+
+    def _make_programs(self, database_url: str, redis_url: str) -> list[Program]:
+        logs = local.FOLDER / "logs"
+        python = [sys.executable, "-m"]
+        ours = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "WORKER_CONCURRENCY": str(self._settings.worker_concurrency),
+            "OMP_NUM_THREADS": "1",  # worker processes are the parallelism; their threads would fight over the cores
+        }
+        flower = {"CELERY_BROKER_URL": redis_url, "FLOWER_BASIC_AUTH": self._flower_auth}
+        handler = ["uvicorn", "--factory", "handler.app:create_app", "--no-access-log", "--timeout-graceful-shutdown=3"]
+        return [
+            Program("handler", [*python, *handler, f"--port={self._settings.port}"], ours, logs),
+            Program("worker", [*python, "worker"], ours, logs),
+            Program("rescue", [*python, "worker.rescue"], ours, logs),
+            Program(
+                "flower",
+                [*python, "celery", "flower", "--address=127.0.0.1", f"--port={self._settings.flower_port}"],
+                flower,
+                logs,
+            ),
+        ]
+
+    def _wait_until_ready(self, start: datetime | None) -> None:
+        """Wait for every program to answer, and for every worker process of this run to have its models loaded."""
+
+        def all_loaded() -> bool:
+            with self._engine.connect() as connection:
+                return workers.ready_since(connection, start) >= self._settings.worker_concurrency
+
+        def answers(port: int, path: str, headers: dict[str, str]) -> bool:
+            request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+            try:
+                with _DIRECT.open(request, timeout=2) as answer:
+                    return bool(answer.status == 200)
+            except (URLError, OSError):
+                return False
+
+        flower = {"Authorization": "Basic " + b64encode(self._flower_auth.encode()).decode()}
+        self._until("the worker loads its models", all_loaded)
+        self._until("the handler is ready", lambda: answers(self._settings.port, "/health/ready", {}))
+        self._until("Flower answers", lambda: answers(self._settings.flower_port, "/workers", flower))
+
+    def _until(self, what: str, condition: Callable[[], bool]) -> None:
+        until = time.monotonic() + START_SECONDS
+        while not condition():
+            self._revive()
+            if self._stopping.wait(0.05):
+                return
+            if time.monotonic() > until:
+                logs = "\n".join(f"{program.name}:\n{program.last_lines()}" for program in self._programs)
+                raise CannotStart(f"waited {START_SECONDS} s until {what}, in vain.\n{logs}")
+
+    def _tell(self) -> None:
+        handler, flower = f"http://127.0.0.1:{self._settings.port}", f"http://127.0.0.1:{self._settings.flower_port}"
+        table = Table(title="Millrace is ready", title_justify="left", title_style="bold green", show_header=False)
+        table.add_row("handler", handler)
+        table.add_row("API docs", f"{handler}/docs")
+        processes = self._settings.worker_concurrency
+        table.add_row("worker", f"{processes} process{'es' if processes > 1 else ''}, models loaded")
+        table.add_row("Flower", f"{flower}   user {self._flower_auth.replace(':', '   password ', 1)}")
+        table.add_row("SQL", ".venv/bin/millrace sql   (questions)      .venv/bin/millrace psql   (a prompt)")
+        table.add_row("logs", f"{(local.FOLDER / 'logs').relative_to(local.ROOT)}/*.log")
+        self._console.print(table, soft_wrap=True)
+        self._console.print(
+            "Try it:\n\n"
+            f"  curl -s {handler}/predict -H 'Content-Type: application/json' -d '\n"
+            '    {"abuse_type": "MSG", "report_text_len": 120, "profile_rating": 4.2,\n'
+            '     "popularity": 3, "lifetime_matches_created": 57}\'\n\n'
+            "Ctrl-C stops it all; the data stays in .millrace/.",
+            soft_wrap=True,
+        )
+
+    def _revive(self) -> None:
+        """Start again whatever has ended by itself."""
+        if self._postgres is not None and self._postgres.process.poll() is not None:
+            self._say("PostgreSQL ended; starting it again")
+            self._postgres.stop()
+            self._postgres = embedded.start_postgres(local.FOLDER / "postgres", port=self._postgres.port)
+        if self._valkey is not None and self._valkey.process.poll() is not None:
+            self._say("Valkey ended; starting it again")
+            self._valkey.stop()
+            self._valkey = embedded.start_valkey(local.FOLDER / "valkey", port=self._valkey.port)
+        for program in self._programs:
+            status = program.revive()
+            if status is not None:
+                self._say(f"{program.name} ended with status {status}; started again (see {program.log})")
+
+    def _stop(self) -> None:
+        local.forget()
+        until = time.monotonic() + STOP_SECONDS
+        with self._console.status("Stopping …"):
+            for program in self._programs:
+                program.ask_to_stop()
+            for program in self._programs:
+                if not program.wait(until):
+                    program.kill()
+            for server in (self._valkey, self._postgres):
+                if server is not None:
+                    server.stop()
+        self._say("stopped")
+
+    def _say(self, what: str) -> None:
+        self._console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {what}", soft_wrap=True)
