@@ -1,10 +1,7 @@
-"""The message: a model's name and the ids of the tasks to score. The inputs stay in PostgreSQL."""
+"""The message: the ids of the tasks that a model is to score. The inputs stay in PostgreSQL."""
 
 from collections.abc import Iterable, Iterator
 from uuid import UUID
-
-SCORE = "score"
-"""The name of the one Celery task."""
 
 MAX_TASKS = 64
 """Tasks in a chunk: from about here on a larger chunk no longer makes a task cheaper."""
@@ -14,7 +11,11 @@ MAX_INPUTS = 10_000
 
 
 def queue_of(model: str) -> str:
-    """Return a plain queue name: an explicit exchange would lose its bindings with Redis's data."""
+    """Return the name of a model's queue, which is also the name of the Celery task that takes from it.
+
+    Flower lists, counts and filters by this name. It is a plain queue: an explicit exchange would lose its
+    bindings with Redis's data.
+    """
     return f"score.{model}"
 
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from broker.message import SCORE, chunks, queue_of
+from broker.message import chunks, queue_of
 
 
 class PublishFailed(Exception):
@@ -33,13 +33,15 @@ def publish(
 
 
 def _send(app: Celery, model: str, chunk: Sequence[UUID], time_limit: int) -> None:
+    task_ids = [str(task_id) for task_id in chunk]
     try:
         app.send_task(
-            SCORE,
-            kwargs={"model": model, "task_ids": [str(task_id) for task_id in chunk]},
+            queue_of(model),
+            kwargs={"task_ids": task_ids},
+            kwargsrepr=f"task_ids: {', '.join(task_ids)}",  # for Flower: all of them, uncut
             queue=queue_of(model),
             # Flower finds a message by the task's id, if it carries only one.
-            task_id=str(chunk[0] if len(chunk) == 1 else uuid4()),
+            task_id=task_ids[0] if len(chunk) == 1 else str(uuid4()),
             soft_time_limit=time_limit,  # interrupts scoring
             time_limit=time_limit + 5,  # kills the process that could not be interrupted
         )

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 from fastapi import FastAPI
+from fastapi_swagger import patch_fastapi
 
 from broker.config import create_celery
 from broker.settings import BrokerSettings
@@ -54,7 +55,11 @@ def create_app() -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
         max_body_size=settings.max_body_bytes,
+        docs_url=None,  # from our own host instead of a public one: see patch_fastapi
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )
+    patch_fastapi(app)
     problems.install(app)
     app.include_router(tasks.router(specs()))
     app.include_router(models.router)

@@ -17,7 +17,7 @@ def create_worker(settings: WorkerSettings, store: StoreSettings, broker: Broker
     app = create_celery(str(broker.redis_url))
     process = WorkerProcess(settings, store, broker)
     process.connect_signals()
-    delivery.register(app, process)
+    delivery.register(app, process, catalogue.specs())
     return app
 
 

@@ -1,18 +1,23 @@
-"""The Celery task: takes a message and hands it on."""
+"""The Celery tasks, one a model: take a message and hand it on."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from celery import Celery
 
-from broker.message import SCORE
+from broker.message import queue_of
 from worker.lifecycle import WorkerProcess
 
 
-def register(app: Celery, process: WorkerProcess) -> None:
+def register(app: Celery, process: WorkerProcess, models: Iterable[str]) -> None:
     """Make `process` score what the messages name."""
+    for model in models:
+        _register(app, process, model)
 
-    @app.task(name=SCORE)  # type: ignore[untyped-decorator]
-    def score(model: str, task_ids: list[str]) -> None:
+
+def _register(app: Celery, process: WorkerProcess, model: str) -> None:
+    @app.task(name=queue_of(model))  # type: ignore[untyped-decorator]
+    def score(task_ids: list[str]) -> None:
         # The inputs and what becomes of them are in PostgreSQL; an error that reaches Celery is about
         # this delivery only, and rescue brings its tasks back.
         process.score(model, [UUID(task_id) for task_id in task_ids])
