@@ -1,4 +1,4 @@
-"""What `millrace up` leaves in `.millrace/` of this checkout, for the other commands to find."""
+"""What `millrace up` leaves in its folder (`.millrace/`, or MILLRACE_FOLDER), for the other commands to find."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FOLDER = ROOT / ".millrace"
+FOLDER = Path(os.environ.get("MILLRACE_FOLDER") or ROOT / ".millrace").absolute()
 _ADDRESSES = FOLDER / "addresses.json"
 
 

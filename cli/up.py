@@ -180,14 +180,14 @@ class _Up:
         table.add_row("worker", f"{processes} process{'es' if processes > 1 else ''}, models loaded")
         table.add_row("Flower", f"{flower}   user {self._flower_auth.replace(':', '   password ', 1)}")
         table.add_row("SQL", ".venv/bin/millrace sql   (questions)      .venv/bin/millrace psql   (a prompt)")
-        table.add_row("logs", f"{(local.FOLDER / 'logs').relative_to(local.ROOT)}/*.log")
+        table.add_row("logs", f"{local.FOLDER}/logs/*.log")
         self._console.print(table, soft_wrap=True)
         self._console.print(
             "Try it:\n\n"
             f"  curl -s {handler}/predict -H 'Content-Type: application/json' -d '\n"
             '    {"abuse_type": "MSG", "report_text_len": 120, "profile_rating": 4.2,\n'
             '     "popularity": 3, "lifetime_matches_created": 57}\'\n\n'
-            "Ctrl-C stops it all; the data stays in .millrace/.",
+            f"Ctrl-C stops it all; the data stays in {local.FOLDER}.",
             soft_wrap=True,
         )
 

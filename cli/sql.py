@@ -1,0 +1,105 @@
+"""`millrace sql`: the questions in store/analytics, answered from the running platform's database."""
+
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import click
+from psycopg2 import errorcodes
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from cli import local
+from store import analytics
+from store.analytics import Answer
+from store.engine import connect
+
+Rows = Iterable[Sequence[Any]]
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: whole values, times in ISO 8601, NULL as nothing.")
+def sql(name: str | None, as_csv: bool) -> None:
+    """Print the answer to the question NAME, or without a NAME the questions."""
+    questions = analytics.questions()
+    if name is None:
+        _print(["name", "question"], questions.items(), as_csv)
+        return
+    if name not in questions:
+        raise click.UsageError(f"there is no question {name!r}; there are: {', '.join(questions)}")
+    answer = _ask(name)
+    if not as_csv:
+        click.secho(questions[name], bold=True)
+    _print(answer.columns, answer.rows, as_csv)
+    if not as_csv:
+        click.echo(f"{len(answer.rows)} {'row' if len(answer.rows) == 1 else 'rows'}; times are in UTC")
+
+
+def _ask(name: str) -> Answer:
+    address = local.database_url()
+    if address is None:
+        sys.exit("millrace sql: no database; run `make up` in another terminal, or set DATABASE_URL")
+    try:
+        engine = connect(address, pool_size=1)
+    except ArgumentError:
+        sys.exit("millrace sql: DATABASE_URL is not like postgresql://user:password@host:port/database")
+    try:
+        return analytics.ask(engine, name)
+    except DBAPIError as error:
+        sys.exit(f"millrace sql: {_reason(error)}")
+    finally:
+        engine.dispose()
+
+
+def _reason(error: DBAPIError) -> str:
+    code = getattr(error.orig, "pgcode", None)
+    if code == errorcodes.QUERY_CANCELED:
+        return f"stopped after {analytics.TIME_LIMIT} s; shorten the interval in a copy of the query and use psql"
+    if code == errorcodes.UNDEFINED_TABLE:
+        return "the database has no such tables yet; `make up` or `alembic upgrade head` makes them"
+    return str(error.orig).partition("\n")[0]
+
+
+def _print(columns: Sequence[str], rows: Rows, as_csv: bool) -> None:
+    if as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_exact(value) for value in row] for row in rows)
+        return
+    rows = list(rows)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        is_numeric = any(_is_number(row[place]) for row in rows)
+        table.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_short(value)) for value in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = sum(map(len, columns)) + sum(len(_short(value)) for row in rows for value in row) + 1000
+    console.print(table)
+
+
+def _exact(value: Any) -> Any:
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
+    if _is_number(value):
+        return f"{value:,}"
+    # Clients choose some of the texts: an escape sequence in one must not reach the terminal.
+    return "".join(character if character.isprintable() else "�" for character in str(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
