@@ -39,7 +39,7 @@ def flower_password() -> str:
 
 
 def _write(file: Path, content: str) -> None:
-    file.parent.mkdir(mode=0o700, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)  # open, so that a server's own account reaches its folder in it
     file.unlink(missing_ok=True)
     with open(file, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, mode=0o600)) as new:
         new.write(content)

@@ -3,6 +3,7 @@
 import click
 
 from cli.psql import psql
+from cli.sql import sql
 from cli.up import up
 
 
@@ -14,3 +15,4 @@ def main() -> None:
 
 main.add_command(up)
 main.add_command(psql)
+main.add_command(sql)

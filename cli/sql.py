@@ -5,11 +5,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import NoneType
 from typing import Any
 
 import click
-from psycopg2 import errorcodes
+from psycopg2 import errors  # type: ignore[import-untyped]
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +23,10 @@ from store.analytics import Answer
 from store.engine import connect
 
 Rows = Iterable[Sequence[Any]]
+
+NUMBERS = {int, float, Decimal}
+NARROWEST_TEXT = 30
+GAP = 2  # cells between two columns
 
 
 @click.command()
@@ -59,10 +65,9 @@ def _ask(name: str) -> Answer:
 
 
 def _reason(error: DBAPIError) -> str:
-    code = getattr(error.orig, "pgcode", None)
-    if code == errorcodes.QUERY_CANCELED:
+    if isinstance(error.orig, errors.QueryCanceled):
         return f"stopped after {analytics.TIME_LIMIT} s; shorten the interval in a copy of the query and use psql"
-    if code == errorcodes.UNDEFINED_TABLE:
+    if isinstance(error.orig, errors.UndefinedTable):
         return "the database has no such tables yet; `make up` or `alembic upgrade head` makes them"
     return str(error.orig).partition("\n")[0]
 
@@ -73,17 +78,27 @@ def _print(columns: Sequence[str], rows: Rows, as_csv: bool) -> None:
         writer.writerow(columns)
         writer.writerows([_exact(value) for value in row] for row in rows)
         return
-    rows = list(rows)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, column in enumerate(columns):
-        is_numeric = any(_is_number(row[place]) for row in rows)
-        table.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_short(value)) for value in row))
+    _print_table(columns, list(rows))
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Fold long texts to fit the terminal, numbers, times and ids never; into a pipe or file, fold nothing."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = sum(map(len, columns)) + sum(len(_short(value)) for row in rows for value in row) + 1000
-    console.print(table)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    needed = 0
+    cells = [[_short(value) for value in row] for row in rows]
+    for place, column in enumerate(columns):
+        kinds = {type(row[place]) for row in rows} - {NoneType}
+        is_text = kinds == {str}
+        table.add_column(
+            column, justify="right" if kinds and kinds <= NUMBERS else "left", no_wrap=not is_text, overflow="fold"
+        )
+        width = max(cell_len(text) for text in [column, *(row[place] for row in cells)])
+        needed += GAP + (min(width, NARROWEST_TEXT) if is_text and console.is_terminal else width)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console.width = max(console.width, needed)
+    console.print(table, crop=False)
 
 
 def _exact(value: Any) -> Any:
@@ -92,14 +107,10 @@ def _exact(value: Any) -> Any:
 
 def _short(value: Any) -> str:
     if value is None:
-        return "–"
+        return "\N{EN DASH}"
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
-    if _is_number(value):
+    if type(value) in NUMBERS:
         return f"{value:,}"
     # Clients choose some of the texts: an escape sequence in one must not reach the terminal.
     return "".join(character if character.isprintable() else "�" for character in str(value))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
