@@ -33,9 +33,9 @@ OPTIONS: dict[str, Any] = {
     "worker_prefetch_multiplier": 1,
     # A replacement process that loads its model for longer than the default 4 s would be killed for ever.
     "worker_proc_alive_timeout": 60,
-    # On SIGTERM a worker finishes its chunk; after this long it gives the message back to Redis.
-    "worker_soft_shutdown_timeout": 10,
-    "worker_enable_soft_shutdown_on_idle": True,
+    # SIGTERM lets a worker finish its chunk, for as long as that takes. On SIGQUIT it has this many seconds;
+    # then it gives the message back, and rescue brings back the tasks.
+    "worker_soft_shutdown_timeout": 5,
     # A broker's hiccup must not cancel scoring that PostgreSQL will accept.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     # Flower shows deliveries from these events.

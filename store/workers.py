@@ -39,6 +39,12 @@ def ready_since(connection: Connection, time: datetime | None) -> int:
     return connection.scalar(count) or 0
 
 
+def alive_on(connection: Connection, host: str) -> int:
+    """Return how many worker processes live on a host."""
+    count = select(func.count(workers.c.id.distinct()))
+    return connection.scalar(count.where(workers.c.host == host, workers.c.seen_at > func.now() - ALIVE)) or 0
+
+
 async def ready(connection: AsyncConnection) -> list[Row[Any]]:
     """Return (model, model_version, processes) of what is loaded in a living worker process."""
     query = (

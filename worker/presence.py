@@ -17,6 +17,9 @@ from store.claims import Claim
 
 log = structlog.get_logger(__name__)
 
+MAX_SILENCE = 5.0
+"""Seconds between two signs of life, a quarter of `store.workers.ALIVE`; less when a lease is shorter than that."""
+
 
 class Presence:
     """One worker process, as the database sees it."""
@@ -58,5 +61,5 @@ class Presence:
                         claims.renew(connection, held, self._lease)
             except SQLAlchemyError as error:
                 log.warning("presence_unsaid", error=str(error))
-            if self._stopping.wait(self._lease.total_seconds() / 4):
+            if self._stopping.wait(min(MAX_SILENCE, self._lease.total_seconds() / 4)):
                 return

@@ -1,0 +1,64 @@
+""".env.example names every setting, with the default it has, and nothing else."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from tests.running import ROOT
+
+ROOMS = ("handler", "worker", "broker", "store", "cli", "telemetry")
+EXAMPLE = dict(re.findall(r"^([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / ".env.example").read_text(encoding="utf-8"), re.M))
+COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+
+SECRETS_AND_PLACES = {"FLOWER_BASIC_AUTH", "DATABASE_URL", "REDIS_URL"}
+"""Settings that have no default, or whose example is none."""
+
+
+def _settings_classes() -> list[type[BaseSettings]]:
+    files: list[Path] = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
+    for file in files:
+        if "(BaseSettings)" in file.read_text(encoding="utf-8"):
+            importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
+    return [found for found in BaseSettings.__subclasses__() if found.__module__.split(".")[0] in ROOMS]
+
+
+def _names(settings: type[BaseSettings]) -> set[str]:
+    return {name.upper() for name in settings.model_fields}
+
+
+CLASSES = _settings_classes()
+
+
+def test_every_setting_is_in_the_example() -> None:
+    assert len(CLASSES) >= 6
+    assert set().union(*map(_names, CLASSES)) - EXAMPLE.keys() == set()
+
+
+def test_every_name_of_the_example_is_used() -> None:
+    interpolated = set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE))
+    assert EXAMPLE.keys() - set().union(*map(_names, CLASSES)) - interpolated == set()
+
+
+@pytest.mark.parametrize("settings", CLASSES, ids=lambda settings: settings.__name__)
+def test_the_example_shows_the_defaults(settings: type[BaseSettings], monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {"DATABASE_URL": "postgresql://somewhere/millrace", "REDIS_URL": "redis://somewhere"}
+    for name in EXAMPLE:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in places.items():
+        monkeypatch.setenv(name, value)
+    default = settings()
+    for name, value in EXAMPLE.items():
+        if name not in SECRETS_AND_PLACES:
+            monkeypatch.setenv(name, value)
+    assert settings() == default
+
+
+@pytest.mark.parametrize(
+    "settings", [settings for settings in CLASSES if not settings.__module__.startswith("cli.")], ids=str
+)
+def test_containers_are_given_every_setting(settings: type[BaseSettings]) -> None:
+    given = set(re.findall(r"^ +([A-Z][A-Z0-9_]*):", COMPOSE, re.M))
+    assert _names(settings) - given == set()

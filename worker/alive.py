@@ -1,0 +1,58 @@
+"""`python -m worker.alive [rescue]`: says by its exit status whether this container's program makes progress.
+
+PostgreSQL away is no failure here: to restart every worker would not bring it back.
+"""
+
+import socket
+import sys
+from datetime import timedelta
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+
+from store import workers
+from store.engine import connect
+from store.settings import StoreSettings
+from worker.settings import RescueSettings
+
+PATIENCE = timedelta(seconds=30)
+"""How much later than planned a round of rescue may be: as long as a slow one takes with Redis away."""
+
+# Rescue asks PostgreSQL something in every round, and it alone does so from this container's address.
+_LAST_ROUND = text("""
+    SELECT now() - max(state_change) FROM pg_stat_activity
+    WHERE client_addr = inet_client_addr() AND pid <> pg_backend_pid()
+""")
+
+
+def main(program: str) -> None:
+    try:
+        with connect(str(StoreSettings().database_url)).connect() as connection:
+            fault = _rescue_fault(connection) if program == "rescue" else _worker_fault(connection)
+    except OperationalError as error:
+        sys.stdout.write(f"cannot tell: {error.orig}")
+        return
+    if fault:
+        sys.exit(fault)
+    sys.stdout.write(f"{program} is alive\n")
+
+
+def _worker_fault(connection: Connection) -> str | None:
+    """A process is on the list from when its models are loaded; one that is being replaced is missing for a while."""
+    host = socket.gethostname()
+    if workers.alive_on(connection, host):
+        return None
+    return f"no worker process of {host} was seen ready in the last {workers.ALIVE.total_seconds():.0f} s"
+
+
+def _rescue_fault(connection: Connection) -> str | None:
+    silent: timedelta | None = connection.scalar(_LAST_ROUND)
+    if silent is None:
+        return "rescue has no connection to PostgreSQL"
+    if silent > PATIENCE + timedelta(seconds=RescueSettings().rescue_interval_seconds):
+        return f"rescue did its last round {silent.total_seconds():.0f} s ago"
+    return None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "worker")
