@@ -53,6 +53,9 @@ OPTIONS: dict[str, Any] = {
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "socket_keepalive": True,
         "health_check_interval": 10,
+        # Fail a publish at once when Redis refuses it, instead of trying again for seconds: rescue is the retry.
+        "max_retries": 0,
+        "interval_start": 0,
     },
 }
 

@@ -26,10 +26,12 @@ class TaskSummary(BaseModel):
     status: Status = Field(examples=["SUCCESS"])
     model: str = Field(examples=["report_scorer"])
     model_version: str | None = Field(description="The version that scored it", examples=["1.0.0"])
-    n_inputs: int = Field(examples=[2])
-    submitted_at: datetime
-    started_at: datetime | None = Field(description="Start of the latest attempt")
-    finished_at: datetime | None
+    n_inputs: int = Field(examples=[1])
+    submitted_at: datetime = Field(examples=["2026-01-31T09:00:00.000000Z"])
+    started_at: datetime | None = Field(
+        description="Start of the latest attempt", examples=["2026-01-31T09:00:00.004000Z"]
+    )
+    finished_at: datetime | None = Field(examples=["2026-01-31T09:00:00.010000Z"])
     error: str | None = Field(description="Why it failed", examples=[None])
 
 
@@ -37,7 +39,9 @@ class TaskPage(BaseModel):
     """Tasks, newest first."""
 
     tasks: list[TaskSummary]
-    next: UUID | None = Field(description="Give it as `before` to read on; null on the last page")
+    next: UUID | None = Field(
+        description="Give it as `before` to read on; null on the last page", examples=[_EXAMPLE_ID]
+    )
 
 
 class ServedModel(BaseModel):
@@ -50,9 +54,11 @@ class ServedModel(BaseModel):
 
 class ModelCard(ServedModel):
     max_inputs: int = Field(description="Inputs in one submission", examples=[10_000])
-    input: dict[str, Any] = Field(description="JSON schema of one input")
-    output: dict[str, Any] = Field(description="JSON schema of one output")
-    evaluation: dict[str, Any] = Field(description="Metrics on data that training did not see")
+    input: dict[str, Any] = Field(description="JSON schema of one input", examples=[{"type": "object"}])
+    output: dict[str, Any] = Field(description="JSON schema of one output", examples=[{"type": "object"}])
+    evaluation: dict[str, Any] = Field(
+        description="Metrics on data that training did not see", examples=[{"model": {"roc_auc": 0.9}}]
+    )
 
 
 class Heartbeat(BaseModel):
@@ -62,7 +68,7 @@ class Heartbeat(BaseModel):
 class Readiness(BaseModel):
     """What the handler needs in order to get inputs scored, and which of it is missing."""
 
-    ready: bool
+    ready: bool = Field(examples=[True])
     postgres: str = Field(examples=["ok"])
     schema_revision: str = Field(examples=["ok"])
     models: dict[str, int] = Field(description="Ready worker processes of each model", examples=[{"report_scorer": 1}])

@@ -16,7 +16,7 @@ from handler.routes import health, models, tasks
 from handler.services import Services, prediction_tables
 from handler.settings import HandlerSettings
 from handler.waiters import Waiters
-from migrations.revisions import head
+from migrations.revisions import head, older
 from models.catalogue import specs
 from store.engine import connect_async
 from store.settings import StoreSettings
@@ -36,7 +36,7 @@ def create_app() -> FastAPI:
         intake = Intake(engine, create_celery(str(broker.redis_url)))
         waiters = Waiters(str(broker.redis_url))
         app.state.services = Services(
-            settings, engine, intake, waiters, specs(), prediction_tables(specs()), schema_head=head()
+            settings, engine, intake, waiters, specs(), prediction_tables(specs()), head(), older()
         )
         running = [asyncio.create_task(intake.run()), asyncio.create_task(waiters.run())]
         log.info("handler_started")
@@ -54,7 +54,6 @@ def create_app() -> FastAPI:
         summary="Asynchronous task-queue inference: batches in, scores out.",
         version="0.1.0",
         lifespan=lifespan,
-        max_body_size=settings.max_body_bytes,
         docs_url=None,  # from our own host instead of a public one: see patch_fastapi
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,

@@ -13,7 +13,7 @@ from celery import Celery
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker.publisher import PublishFailed, publish
+from broker.publisher import publish
 from models.catalogue import specs
 from store import tasks
 from store.claims import WaitingTask
@@ -101,7 +101,7 @@ class Intake:
     async def _publish(self, group: Sequence[WaitingTask]) -> None:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, publish, self._celery, group, _time_limit)
-        except PublishFailed as error:  # they are durable, and rescue publishes them
+        except Exception as error:  # whatever it was: they are durable, rescue publishes them, and accepting goes on
             log.warning("publish_failed", tasks=len(group), error=str(error))
 
 

@@ -12,10 +12,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+MAX_FAULTS = 100
+"""So many faults are listed: enough to see what is wrong, and an answer that stays small."""
+
 RETRY_AFTER = 5
 """Seconds that a client is asked to wait when PostgreSQL cannot be reached: a restart takes about as long."""
 
@@ -25,7 +29,7 @@ class Fault(BaseModel):
 
     detail: str = Field(examples=["Input should be less than or equal to 5"])
     pointer: str | None = Field(None, description="JSON pointer into the body", examples=["#/17/popularity"])
-    parameter: str | None = Field(None, description="Name of the path or query parameter")
+    parameter: str | None = Field(None, description="Name of the path or query parameter", examples=["limit"])
 
 
 class Problem(BaseModel):
@@ -34,7 +38,9 @@ class Problem(BaseModel):
     type: str = Field(examples=["urn:millrace:problem:invalid-input"])
     title: str = Field(examples=["Unprocessable Entity"])
     status: int = Field(examples=[422])
-    detail: str = Field(description="What is wrong, and what to do about it")
+    detail: str = Field(
+        description="What is wrong, and what to do about it", examples=["1 fault in the input; nothing was stored."]
+    )
     errors: list[Fault] | None = Field(None, description="The first 100 faults, where there are several")
 
 
@@ -49,6 +55,32 @@ class Refused(Exception):
         self.errors = errors
 
 
+_DOCUMENTED: dict[int, tuple[Any, ...]] = {
+    404: ("There is none of this name or id", "unknown-task", "There is no task 019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01."),
+    413: (
+        "The body is over MAX_BODY_BYTES",
+        "body-too-large",
+        "The body is over 8388608 bytes; send several smaller batches.",
+    ),
+    415: (
+        "The body is not said to be JSON",
+        "wrong-content-type",
+        "Content-Type must be application/json, not 'text/plain'.",
+    ),
+    422: (
+        "The request is not valid; nothing was stored",
+        "invalid-input",
+        "1 fault in the input; nothing was stored.",
+        {"detail": "Input should be less than or equal to 5", "pointer": "#/17/popularity"},
+    ),
+    503: (
+        "PostgreSQL cannot be reached; try again later",
+        "store-unavailable",
+        "The database cannot serve this now; try again in 5 s.",
+    ),
+}
+
+
 def pointer(location: Sequence[int | str]) -> str:
     """Return the JSON pointer (RFC 6901, as a URI fragment) of a place in the body."""
     parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
@@ -56,21 +88,43 @@ def pointer(location: Sequence[int | str]) -> str:
 
 
 def install(app: FastAPI) -> None:
+    """Answer every error with a problem, and describe problems in the OpenAPI document."""
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
     app.add_exception_handler(HTTPException, _http)
     for error in (SQLAlchemyError, OSError, TimeoutError):
         app.add_exception_handler(error, _store)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas = document["components"]["schemas"]
+        schemas |= {**schema.pop("$defs"), "Problem": schema}
+        # FastAPI describes its own body of a 422 wherever a parameter could be wrong; nobody gets that one here.
+        for operation in (operation for path in document["paths"].values() for operation in path.values()):
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the document
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's `responses` for these statuses."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in statuses
-    }
+    return {status: _described(status, *_DOCUMENTED[status]) for status in statuses}
+
+
+def _described(status: int, description: str, kind: str, detail: str, *errors: Mapping[str, str]) -> dict[str, Any]:
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": _body(status, kind, detail, errors)}
+    response: dict[str, Any] = {"description": description, "content": {MEDIA_TYPE: content}}
+    if status == 503:
+        response["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
+    return response
 
 
 def _answer(
@@ -80,15 +134,13 @@ def _answer(
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    body: dict[str, Any] = {
-        "type": f"urn:millrace:problem:{kind}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-    }
-    if errors:
-        body["errors"] = list(errors)
-    return Response(msgspec.json.encode(body), status, dict(headers or {}), MEDIA_TYPE)
+    body = msgspec.json.encode(_body(status, kind, detail, errors))
+    return Response(body, status, dict(headers or {}), MEDIA_TYPE)
+
+
+def _body(status: int, kind: str, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
+    body = {"type": f"urn:millrace:problem:{kind}", "title": HTTPStatus(status).phrase, "status": status}
+    return {**body, "detail": detail} | ({"errors": list(errors)} if errors else {})
 
 
 def _refused(_: Request, error: Exception) -> Response:
@@ -98,9 +150,28 @@ def _refused(_: Request, error: Exception) -> Response:
 
 def _invalid_parameter(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    faults = [{"detail": e["msg"], "parameter": str(e["loc"][-1])} for e in error.errors()]
-    names = ", ".join(sorted({fault["parameter"] for fault in faults}))
-    return _answer(422, "invalid-parameter", f"Not valid: {names}.", faults)
+    faults = [
+        {"detail": _PARAMETER.get(e["type"], e["msg"]), "parameter": str(e["loc"][-1])}
+        for e in error.errors()[:MAX_FAULTS]
+    ]
+    return _answer(
+        422, "invalid-parameter", "; ".join(f"{f['parameter']}: {f['detail']}" for f in faults) + ".", faults
+    )
+
+
+_RFC_3339 = "Give the time with its offset, as 2026-01-31T09:00:00Z; in a query, a + is written %2B"
+_PARAMETER = {
+    "extra_forbidden": "There is no such parameter; the parameters are listed at /docs",
+    "timezone_aware": _RFC_3339,
+    "datetime_from_date_parsing": _RFC_3339,
+    "datetime_parsing": _RFC_3339,
+}
+"""What to say in place of pydantic's words, by the type of its error."""
+
+
+def _gone(_: Request, __: Exception) -> Response:
+    """The client hung up while it sent its request, so nobody reads this answer."""
+    return _answer(400, "incomplete-request", "The request ended before its body did.")
 
 
 def _http(request: Request, error: Exception) -> Response:
@@ -109,7 +180,6 @@ def _http(request: Request, error: Exception) -> Response:
     known: dict[int, tuple[str, str]] = {
         404: ("not-found", f"There is nothing at {path}; the endpoints are listed at /docs."),
         405: ("method-not-allowed", f"{path} does not take {method}; see the Allow header."),
-        413: ("body-too-large", "The request body is over the limit; send several smaller batches."),
     }
     kind, detail = known.get(error.status_code, ("http-error", str(error.detail)))
     return _answer(error.status_code, kind, detail, headers=error.headers)
@@ -117,15 +187,16 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _store(request: Request, error: Exception) -> Response:
     """PostgreSQL is away, unless it answered with an error about the statement: that one is our mistake."""
-    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) not in _AWAY:
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    if state is not None and not state.startswith(_AWAY):
         return _unexpected(request, error)
     log.warning("store_unavailable", error=str(error))
-    detail = f"The database cannot be reached, so nothing was stored; try again in {RETRY_AFTER} s."
+    detail = f"The database cannot serve this now; try again in {RETRY_AFTER} s."
     return _answer(503, "store-unavailable", detail, headers={"Retry-After": str(RETRY_AFTER)})
 
 
-# No state (the connection broke), or: too many connections, shutting down, crashed, starting up, cannot connect.
-_AWAY = {None, "53300", "57P01", "57P02", "57P03", "08000", "08001", "08003", "08004", "08006"}
+_AWAY = ("08", "25006", "53", "57")
+"""SQLSTATE: no connection, read-only (a standby), out of space or connections, stopping or starting."""
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

@@ -23,6 +23,7 @@ class Services:
     specs: dict[str, Spec]
     tables: dict[str, Table]
     schema_head: str
+    schema_older: frozenset[str]
 
 
 def prediction_tables(specs: dict[str, Spec]) -> dict[str, Table]:

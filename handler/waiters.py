@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-import redis
 import structlog
 
 from broker.finished import listen
@@ -43,6 +42,6 @@ class Waiters:
                     for task_id in ended or list(self._events):
                         for event in self._events.get(task_id, ()):
                             event.set()
-            except (redis.RedisError, OSError) as error:
+            except Exception as error:  # Redis is away, or somebody else spoke: listening must go on
                 log.warning("not_listening", error=str(error))
             await asyncio.sleep(RECONNECT)

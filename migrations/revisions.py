@@ -25,6 +25,11 @@ def head() -> str:
     return revision
 
 
+def older() -> frozenset[str]:
+    """Return the revisions before the newest one. One that is not even among these is newer than this code."""
+    return frozenset(script.revision for script in ScriptDirectory(str(ROOM)).walk_revisions()) - {head()}
+
+
 def upgrade(database_url: str) -> None:
     """Bring the database to the newest revision. Safe to call from several programs at once."""
     command.upgrade(config(database_url), "head")

@@ -22,6 +22,10 @@ Columns: TypeAlias = Mapping[str, Values]
 Kind = Literal["text", "integer", "bigint", "double", "boolean"]
 
 MAX_INTEGER = 2**31 - 1
+MAX_BIGINT = 2**63 - 1
+
+NO_NUL = r"^[^\x00]*$"
+"""The pattern of free text: PostgreSQL cannot store a NUL."""
 
 
 class Column(NamedTuple):
@@ -84,8 +88,9 @@ def _column(name: str, field: FieldInfo) -> Column:
     if get_origin(kind) is Literal:
         kind = type(get_args(kind)[0])
     if kind is int:
+        lower = next((rule.ge for rule in field.metadata if isinstance(rule, annotated_types.Ge)), None)
         upper = next((rule.le for rule in field.metadata if isinstance(rule, annotated_types.Le)), None)
-        fits = isinstance(upper, int) and upper <= MAX_INTEGER
+        fits = isinstance(lower, int) and isinstance(upper, int) and lower >= -MAX_INTEGER and upper <= MAX_INTEGER
         return Column(name, "integer" if fits else "bigint", nullable)
     kinds: dict[Any, Kind] = {str: "text", float: "double", bool: "boolean"}
     if kind not in kinds:

@@ -4,22 +4,25 @@ The spec's pydantic model is the authority. The msgspec structure made of it her
 everything that pydantic refuses; where it refuses more, pydantic decides and says why.
 """
 
+import re
 from collections.abc import Sequence
 from functools import cache
+from math import inf
 from operator import attrgetter
 from typing import Annotated, Any
 
 import annotated_types
 import msgspec
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from models.contract import Columns, Spec, bare_type
+from models.contract import MAX_BIGINT, Columns, Spec, bare_type
 
 
 @cache
 def row(spec: Spec) -> type[Any]:
-    """Return the structure of one input."""
+    """Return the structure of one input. Raises TypeError for a rule that it could not keep."""
+    _refuse_unkept(spec.input)
     required = {name: field for name, field in spec.input.model_fields.items() if field.is_required()}
     optional = {name: field for name, field in spec.input.model_fields.items() if not field.is_required()}
     return msgspec.defstruct(
@@ -50,8 +53,25 @@ def columns(spec: Spec, rows: Sequence[Any]) -> Columns:
     return {name: list(map(attrgetter(name), rows)) for name in spec.input.model_fields}
 
 
+def _refuse_unkept(model: type[BaseModel]) -> None:
+    """Raise for rules of pydantic's by which the fast twin would let in what pydantic refuses, or NaN in a payload."""
+    decorators = model.__pydantic_decorators__
+    if decorators.validators or decorators.field_validators or decorators.model_validators:
+        raise TypeError(f"{model.__name__}: validators have no fast twin; use the constraints of Field")
+    if unkept := model.model_config.keys() - {"extra", "strict", "allow_inf_nan", "title", "json_schema_extra"}:
+        raise TypeError(f"{model.__name__}: model_config has {sorted(unkept)}, which has no fast twin")
+    for name, field in model.model_fields.items():
+        if field.alias or field.validation_alias or field.default_factory:
+            raise TypeError(f"{model.__name__}.{name}: an alias or a default_factory has no fast twin")
+        finite = model.model_config.get("allow_inf_nan") is False or any(map(_about_json_only, field.metadata))
+        if bare_type(field) is float and not finite:
+            raise TypeError(f"{model.__name__}.{name}: set allow_inf_nan=False; JSON cannot carry NaN to the worker")
+
+
 def _constrained(field: FieldInfo) -> Any:
     """Return the field's type with its constraints in msgspec's words."""
+    if hasattr(bare_type(field), "__metadata__"):
+        raise TypeError(f"constraints on a part of {field.annotation!r} are lost; annotate the whole")
     meta: dict[str, Any] = {}
     for rule in field.metadata:
         if isinstance(rule, annotated_types.Ge):
@@ -63,11 +83,23 @@ def _constrained(field: FieldInfo) -> Any:
         elif isinstance(rule, annotated_types.MaxLen):
             meta["max_length"] = rule.max_length
         elif pattern := getattr(rule, "pattern", None):
-            meta["pattern"] = pattern
+            # Python's $ also matches before a last newline, pydantic's does not.
+            meta["pattern"] = re.sub(r"(?<!\\)((?:\\\\)*)\$", r"\1\\Z", pattern)
         elif not _about_json_only(rule):
             raise TypeError(f"constraint {rule!r} has no fast twin; use ge, le, min_length, max_length or pattern")
+    _refuse_unstorable(field, meta)
     constrained = Annotated[bare_type(field), msgspec.Meta(**meta)] if meta else bare_type(field)
     return constrained if field.annotation is bare_type(field) else constrained | None
+
+
+def _refuse_unstorable(field: FieldInfo, meta: dict[str, Any]) -> None:
+    """Raise for a field that would let in what its column cannot hold."""
+    if bare_type(field) is str and "pattern" not in meta:
+        raise TypeError(
+            f"text must not hold a NUL: give {field.description or 'it'!r} pattern=NO_NUL or one of your own"
+        )
+    if bare_type(field) is int and not -MAX_BIGINT <= meta.get("ge", -inf) <= meta.get("le", inf) <= MAX_BIGINT:
+        raise TypeError(f"an int needs bounds of 64 bits: give {field.description or 'it'!r} both ge and le")
 
 
 def _about_json_only(rule: Any) -> bool:

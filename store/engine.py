@@ -16,6 +16,7 @@ def connect(url: str, *, pool_size: int = 2) -> Engine:
         sync_url(url),
         pool_size=pool_size,
         pool_pre_ping=True,
+        hide_parameters=True,  # the log of a failed statement must not show anybody's inputs
         connect_args={"connect_timeout": CONNECT_TIMEOUT, "application_name": "millrace"},
     )
 
@@ -26,6 +27,7 @@ def connect_async(url: str, *, pool_size: int = 5) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
+        hide_parameters=True,  # the log of a failed statement must not show anybody's inputs
         pool_timeout=CONNECT_TIMEOUT,
         connect_args={"timeout": CONNECT_TIMEOUT, "server_settings": {"application_name": "millrace"}},
     )

@@ -14,7 +14,7 @@ class WorkerSettings(BaseSettings):
         default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1, description="worker processes"
     )
     lease_seconds: int = Field(
-        default=20, ge=2, description="until a silent worker's tasks are taken back; it renews at least four times as often"
+        default=20, ge=2, description="until a silent worker's tasks are taken back; it renews four times as often"
     )
 
     @property

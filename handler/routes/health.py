@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from handler.answers import Heartbeat, Readiness
 from handler.routes.models import ready_processes
@@ -11,19 +11,23 @@ from handler.services import Services, Serving
 router = APIRouter(tags=["health"])
 
 
-@router.get("/heartbeat")
+@router.get("/heartbeat", response_description="The handler answers")
 async def heartbeat() -> Heartbeat:
     """Answer; nothing is checked."""
     return Heartbeat(message="Service Ok")
 
 
-@router.get("/health/live")
+@router.get("/health/live", response_description="The handler answers")
 async def live() -> Heartbeat:
     """Say that this process answers. Whoever restarts it should ask here."""
     return Heartbeat(message="Service Ok")
 
 
-@router.get("/health/ready", responses={503: {"model": Readiness, "description": "Something is missing; it says what"}})
+@router.get(
+    "/health/ready",
+    response_description="Inputs would be scored now",
+    responses={503: {"model": Readiness, "description": "Something is missing; it says what"}},
+)
 async def ready(services: Serving, response: Response) -> Readiness:
     """Say whether inputs would be scored now. Whoever sends requests here should ask here."""
     readiness = await _readiness(services)
@@ -38,12 +42,11 @@ async def _readiness(services: Services) -> Readiness:
         async with services.engine.connect() as connection:
             revision = await connection.scalar(text("SELECT version_num FROM alembic_version"))
     except (SQLAlchemyError, OSError) as error:
-        if "alembic_version" in str(error):
-            revision = None
-        else:
+        if not isinstance(error, ProgrammingError):
             return Readiness(ready=False, postgres="unreachable", schema_revision="unknown", models=nobody)
-    if revision != services.schema_head:
-        detail = f"{revision}, this handler needs {services.schema_head}: run `alembic upgrade head`"
+        revision = None  # there is no such table yet
+    if revision is None or revision in services.schema_older:  # a newer one fits: migrations go first in an upgrade
+        detail = f"{revision or 'empty'}, this handler needs {services.schema_head}: run `alembic upgrade head`"
         return Readiness(ready=False, postgres="ok", schema_revision=detail, models=nobody)
     processes = await ready_processes(services)
     return Readiness(

@@ -15,14 +15,14 @@ from store import workers
 router = APIRouter(tags=["models"])
 
 
-@router.get("/models", responses=documented(503))
+@router.get("/models", response_description="Every served model", responses=documented(503))
 async def list_models(services: Serving) -> list[ServedModel]:
     """List the served models."""
     processes = await ready_processes(services)
     return [_served(spec, processes[spec.name]) for spec in services.specs.values()]
 
 
-@router.get("/models/{model}", responses=documented(404, 503))
+@router.get("/models/{model}", response_description="The model's card", responses=documented(404, 503))
 async def read_model(model: str, services: Serving) -> ModelCard:
     """Return a model's schemas, version and evaluation."""
     if model not in services.specs:

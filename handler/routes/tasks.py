@@ -1,6 +1,7 @@
 """Submit inputs, read tasks."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any
@@ -8,7 +9,8 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 from uuid_utils.compat import uuid7
 
 from handler import parsing
@@ -30,7 +32,7 @@ FLAGSHIP = "report_scorer"
 def router(specs: dict[str, Spec]) -> APIRouter:
     """Return the routes, with a submit of its own for each model so that OpenAPI knows its inputs."""
     routes = APIRouter(tags=["tasks"])
-    task = {"model": _any_task(specs), "description": "The task as it stands"}
+    task = {"model": _any_task(specs), "description": "The task as it stands; with its outputs once it has succeeded"}
     flagship = specs[FLAGSHIP]
     for path, spec in [("/submit", flagship), *((f"/models/{s.name}/submit", s) for s in specs.values())]:
         routes.add_api_route(
@@ -56,15 +58,19 @@ def router(specs: dict[str, Spec]) -> APIRouter:
     routes.add_api_route(
         "/models/{model}/submit", _unknown_model, methods=["POST"], include_in_schema=False, response_model=None
     )
-    routes.add_api_route("/task/{task_id}", read_task, responses={200: task, **documented(404, 422, 503)})
-    routes.add_api_route("/tasks", list_tasks, response_model=TaskPage, responses=documented(422, 503))
+    routes.add_api_route(
+        "/task/{task_id}", read_task, responses={200: {**task, **_PREFERENCE}, **documented(404, 422, 503)}
+    )
+    routes.add_api_route(
+        "/tasks", list_tasks, response_description="One page of tasks, newest first", responses=documented(422, 503)
+    )
     return routes
 
 
 def _submit(spec: Spec) -> Callable[..., Awaitable[Response]]:
     async def submit(request: Request, services: Serving) -> Response:
         """Store a JSON array of inputs and answer at once; the scores are read at `GET /task/{task_id}`."""
-        payload, n_inputs = await parsing.read_batch(request, spec)
+        payload, n_inputs = await parsing.read_batch(request, spec, services.settings.max_body_bytes)
         return _accepted(await _accept(services, spec, payload, n_inputs))
 
     return submit
@@ -73,7 +79,7 @@ def _submit(spec: Spec) -> Callable[..., Awaitable[Response]]:
 def _predict(spec: Spec) -> Callable[..., Awaitable[Response]]:
     async def predict(request: Request, services: Serving) -> Response:
         """Submit one input and wait a few seconds for its score: 200 with the finished task, else 202."""
-        payload, n_inputs = await parsing.read_one(request, spec)
+        payload, n_inputs = await parsing.read_one(request, spec, services.settings.max_body_bytes)
         task_id = await _accept(services, spec, payload, n_inputs)
         body = await _read(services, task_id, services.settings.predict_wait_seconds)
         if body is None or body["status"] not in FINAL:
@@ -92,41 +98,48 @@ def unknown_model(model: str, services: Services) -> Refused:
 
 
 async def read_task(
-    task_id: UUID, services: Serving, prefer: Annotated[str | None, Header(examples=["wait=10"])] = None
+    task_id: UUID, services: Serving, prefer: Annotated[list[str] | None, Header(examples=[["wait=10"]])] = None
 ) -> Response:
     """Return a task, with its outputs once it has succeeded.
 
     With `Prefer: wait=N` (1 to 60 s) the answer is held until the task ends or the time is over.
     """
-    wait = _wait(prefer)
+    wait = _wait(",".join(prefer or []))
     body = await _read(services, task_id, wait or 0)
     if body is None:
         raise Refused(404, "unknown-task", f"There is no task {task_id}.")
     return _json(body, {"Vary": "Prefer"} | ({"Preference-Applied": f"wait={wait}"} if wait else {}))
 
 
-async def list_tasks(
-    services: Serving,
-    status: Annotated[Status | None, Query()] = None,
-    model: Annotated[str | None, Query(examples=[FLAGSHIP])] = None,
-    submitted_after: Annotated[AwareDatetime | None, Query(description="RFC 3339, included")] = None,
-    submitted_before: Annotated[AwareDatetime | None, Query(description="RFC 3339, not included")] = None,
-    before: Annotated[UUID | None, Query(description="`next` of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> TaskPage:
+def _representable(time: datetime) -> datetime:
+    """Refuse times that PostgreSQL's drivers cannot convert to UTC, year 1 and year 9999."""
+    if not 1900 < time.year < 9000:
+        raise PydanticCustomError("time_out_of_range", "Give a year from 1901 to 8999")
+    return time
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_representable)]
+
+
+class Wanted(BaseModel):
+    """Which tasks to list; a parameter that is not known is refused, for it would list what was not asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Status | None = None
+    model: str | None = Field(None, pattern="^[a-z][a-z0-9_]*$", examples=[FLAGSHIP])
+    submitted_after: Time | None = Field(None, description="RFC 3339, included", examples=["2026-01-31T09:00:00Z"])
+    submitted_before: Time | None = Field(None, description="RFC 3339, not included", examples=["2026-02-01T09:00:00Z"])
+    before: UUID | None = Field(None, description="`next` of the page before")
+    limit: int = Field(100, ge=1, le=1000)
+
+
+async def list_tasks(services: Serving, wanted: Annotated[Wanted, Query()]) -> TaskPage:
     """List tasks, newest first."""
     async with services.engine.connect() as connection:
-        rows = await tasks.page(
-            connection,
-            status=status,
-            model=model,
-            submitted_after=_representable(submitted_after),
-            submitted_before=_representable(submitted_before),
-            before=before,
-            limit=limit + 1,
-        )
-    shown = [TaskSummary(**row._mapping) for row in rows[:limit]]
-    return TaskPage(tasks=shown, next=shown[-1].task_id if len(rows) > limit else None)
+        rows = await tasks.page(connection, **{**dict(wanted), "limit": wanted.limit + 1})
+    shown = [TaskSummary(**row._mapping) for row in rows[: wanted.limit]]
+    return TaskPage(tasks=shown, next=shown[-1].task_id if len(rows) > wanted.limit else None)
 
 
 async def _accept(services: Services, spec: Spec, payload: bytes, n_inputs: int) -> UUID:
@@ -159,6 +172,8 @@ async def _state(services: Services, task_id: UUID) -> dict[str, Any] | None:
             return None
         body = dict(row._mapping)
         if row.status == Status.SUCCESS:
+            if row.model not in services.specs:
+                raise unknown_model(row.model, services)  # it was, once
             spec = services.specs[row.model]
             names = list(answered_fields(spec))
             values = await predictions.read(connection, services.tables[row.model], task_id, names)
@@ -168,20 +183,16 @@ async def _state(services: Services, task_id: UUID) -> dict[str, Any] | None:
         return body
 
 
-def _wait(prefer: str | None) -> int | None:
+def _wait(prefer: str) -> int | None:
     """Read RFC 7240's `wait`; whatever else is preferred, or not understood, is left alone, as the RFC asks."""
-    for preference in (prefer or "").split(","):
-        name, _, value = preference.partition(";")[0].partition("=")
-        if name.strip().lower() == "wait" and value.strip().strip('"').isdecimal():
-            return min(int(value.strip().strip('"')), MAX_WAIT) or None
+    for preference in prefer.split(","):
+        wait = _WAIT.fullmatch(preference.partition(";")[0].strip())
+        if wait:
+            return min(int(wait[1][:9]), MAX_WAIT) or None
     return None
 
 
-def _representable(time: datetime | None) -> datetime | None:
-    """Refuse times that PostgreSQL's drivers cannot convert to UTC, year 1 and year 9999."""
-    if time is not None and not 1900 < time.year < 9000:
-        raise Refused(422, "invalid-parameter", f"{time.isoformat()} is out of range; give a year from 1901 to 8999.")
-    return time
+_WAIT = re.compile(r'wait\s*=\s*"?0*([0-9]+)"?', re.IGNORECASE)
 
 
 def _accepted(task_id: UUID) -> Response:
@@ -195,6 +206,14 @@ def _json(body: dict[str, Any], headers: dict[str, str] | None = None, status: i
 _LOCATION = {
     "description": "Stored durably; it will be scored",
     "headers": {"Location": {"description": "Where to read the task", "schema": {"type": "string"}}},
+}
+
+
+_PREFERENCE = {
+    "headers": {
+        "Preference-Applied": {"description": "The wait that was granted", "schema": {"type": "string"}},
+        "Vary": {"description": "Prefer", "schema": {"type": "string"}},
+    }
 }
 
 

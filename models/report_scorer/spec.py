@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.contract import MAX_INTEGER, Spec
+from models.contract import MAX_INTEGER, NO_NUL, Spec
 
 
 class Report(BaseModel):
@@ -27,7 +27,7 @@ class Report(BaseModel):
         str | None,
         Field(
             max_length=64,
-            pattern=r"^[^\x00]*$",  # PostgreSQL text cannot hold a NUL
+            pattern=NO_NUL,
             description="The caller's own key: stored and returned, never a feature.",
             examples=["r-1001"],
         ),

@@ -1,0 +1,200 @@
+"""Bad requests of every kind, and what their problems must say. (A table for test_bad_input.py.)"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import httpx
+
+from tests.running import REPORT
+
+JSON = {"Content-Type": "application/json"}
+MB = 2**20
+
+
+def rows(*changes: dict[str, object]) -> bytes:
+    return json.dumps([REPORT | change for change in changes]).encode()
+
+
+def row(**members: str) -> bytes:
+    """One report in an array, some of whose members are given as JSON text."""
+    one = {name: json.dumps(value) for name, value in REPORT.items()} | members
+    return ("[{" + ",".join(f"{json.dumps(name)}:{value}" for name, value in one.items()) + "}]").encode()
+
+
+def streamed(size: int) -> Iterator[bytes]:
+    for _ in range(size // 65536 + 1):
+        yield b" " * 65536
+
+
+@dataclass
+class Bad:
+    """A request to refuse, and what its problem must hold."""
+
+    body: bytes = b"[]"
+    kind: str = "invalid-input"
+    pointers: list[str] | None = None
+    words: str = ""
+    status: int = 422
+    to: str = "POST /submit"
+    headers: dict[str, str] = field(default_factory=lambda: JSON)
+    chunked: int = 0
+
+
+def invalid_json(body: bytes, words: str, **more: str) -> Bad:
+    return Bad(body, "invalid-json", words=words, **more)
+
+
+def fault(body: bytes, pointer: str, words: str, **more: str) -> Bad:
+    return Bad(body, pointers=[pointer], words=words, **more)
+
+
+def parameter(query: str, words: str, to: str = "GET /tasks?") -> Bad:
+    return Bad(b"", "invalid-parameter", words=words, to=to + query, headers={})
+
+
+def media_type(words: str, **headers: str) -> Bad:
+    return Bad(rows({}), "wrong-content-type", None, words, 415, headers=headers)
+
+
+def method(to: str) -> Bad:
+    return Bad(b"", "method-not-allowed", words="see the Allow header", status=405, to=to, headers={})
+
+
+DEEP_ARRAY, DEEP_OBJECT = "[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000
+UNKNOWN = "Unknown field; the fields are abuse_type, report_text_len"
+MANY_NAMES = ",".join(f'"{n:x}":1' for n in range(700_000))
+
+TABLE: dict[str, Bad] = {
+    # Not JSON
+    "an empty body": invalid_json(b"", "it is empty"),
+    "white space": invalid_json(b" \r\n\t", "it is empty"),
+    "a byte order mark": invalid_json(b"\xef\xbb\xbf" + rows({}), "byte order mark; send UTF-8"),
+    "UTF-16": invalid_json(rows({}).decode().encode("utf-16"), "send UTF-8"),
+    "UTF-16 without a mark": invalid_json(rows({}).decode().encode("utf-16-le"), "line 1 column 2"),
+    "invalid UTF-8": invalid_json(row(report_id='"?"').replace(b"?", b"\xff\xfe"), "invalid unicode"),
+    "invalid UTF-8 in a name": invalid_json(row(report_id="1").replace(b"report_id", b"\xc0\xaf"), "invalid unicode"),
+    "a lone surrogate": invalid_json(row(report_id=r'"\ud800"'), "hex escape"),
+    "a lone surrogate in UTF-8": invalid_json(row(report_id='"?"').replace(b"?", b"\xed\xa0\x80"), "invalid unicode"),
+    "a raw NUL": invalid_json(row(report_id='"?"').replace(b"?", b"\x00"), "control character"),
+    "half a body": invalid_json(rows({})[:-9], "EOF"),
+    "trailing garbage": invalid_json(rows({}) + b"x", "trailing characters"),
+    "a trailing comma": invalid_json(b"[1,]", "trailing comma"),
+    "single quotes": invalid_json(b"[{'popularity': 3}]", "line 1 column 3"),
+    "a leading zero": invalid_json(row(popularity="03"), "invalid number"),
+    "an integer of 5,000 digits": invalid_json(row(popularity="9" * 5000), "number out of range"),
+    "100,000 nested arrays": invalid_json(DEEP_ARRAY.encode(), "recursion limit"),
+    "100,000 nested objects": invalid_json(DEEP_OBJECT.encode(), "recursion limit"),
+    "nested arrays in a field": invalid_json(row(report_id=DEEP_ARRAY), "recursion limit"),
+    "nested objects in an unknown field": invalid_json(row(x=DEEP_OBJECT), "recursion limit"),
+    # Not the shape
+    "an empty array": Bad(b"[]", words="send at least one"),
+    "a single object": Bad(rows({})[1:-1], words="wrap a single one in [ ]"),
+    "null": Bad(b"null", words="must be a JSON array"),
+    "a number": Bad(b"1", words="must be a JSON array"),
+    "an array in an array": fault(b"[[]]", "#/0", "should be an object"),
+    "a string for an object": fault(b'["x"]', "#/0", "should be an object"),
+    "10,001 reports": Bad(rows(*[{}] * 10_001), "too-many-inputs", words="10001 inputs are more than 10000"),
+    "2,000,000 numbers": Bad(
+        b"[" + b"1," * 1_999_999 + b"1]", "too-many-inputs", words="2000000 inputs are more than 10000"
+    ),
+    # Not the fields
+    "a field that is missing": fault(b"[{" + rows({})[rows({}).index(b", ") + 2 :], "#/0/abuse_type", "Field required"),
+    "a wrong enum": fault(rows({"abuse_type": "SPAM"}), "#/0/abuse_type", "'MSG' or 'PRF'"),
+    "NaN": fault(row(profile_rating="NaN"), "#/0/profile_rating", "finite number"),
+    "infinity": fault(row(profile_rating="-Infinity"), "#/0/profile_rating", "finite number"),
+    "1e999": fault(row(profile_rating="1e999"), "#/0/profile_rating", "finite number"),
+    "400 digits for a float": fault(row(profile_rating="9" * 400), "#/0/profile_rating", "finite number"),
+    "a number below its range": fault(rows({"profile_rating": -0.1}), "#/0/profile_rating", "greater than or equal"),
+    "a number above its range": fault(rows({}, {"popularity": 6}), "#/1/popularity", "less than or equal to 5"),
+    "an integer over 32 bits": fault(rows({"report_text_len": 2**31}), "#/0/report_text_len", "2147483647"),
+    "an integer over 64 bits": fault(rows({"report_text_len": 2**64}), "#/0/report_text_len", "2147483647"),
+    "1.0 for an integer": fault(row(popularity="1.0"), "#/0/popularity", "valid integer"),
+    "a string for an integer": fault(rows({"popularity": "3"}), "#/0/popularity", "valid integer"),
+    "true for an integer": fault(rows({"popularity": True}), "#/0/popularity", "valid integer"),
+    "true for a float": fault(rows({"profile_rating": True}), "#/0/profile_rating", "valid number"),
+    "null for a number": fault(rows({"popularity": None}), "#/0/popularity", "valid integer"),
+    "NUL in report_id": fault(rows({"report_id": "a\0"}), "#/0/report_id", "match pattern"),
+    "a report_id of 65 characters": fault(rows({"report_id": "é" * 65}), "#/0/report_id", "at most 64"),
+    "a number for report_id": fault(rows({"report_id": 1}), "#/0/report_id", "valid string"),
+    "a field that came twice, the last one wrong": fault(
+        rows({})[:-2] + b',"popularity":9}]', "#/0/popularity", "less than or equal to 5"
+    ),
+    "an unknown field": fault(rows({"colour": 1}), "#/0/colour", UNKNOWN),
+    "an unknown field without a name": fault(rows({"": 1}), "#/0/", UNKNOWN),
+    "an unknown field to be escaped": fault(rows({"a/b~c %é": 1}), "#/0/a~1b~0c%20%25%C3%A9", UNKNOWN),
+    "a bad row among good ones": fault(rows(*[{}] * 17, {"popularity": -1}, {}), "#/17/popularity", "greater than"),
+    "four faults": Bad(
+        rows({"popularity": 9, "abuse_type": "?"}, {}, {"x": 1, "popularity": 9}),
+        pointers=["#/0/abuse_type", "#/0/popularity", "#/2/popularity", "#/2/x"],
+        words="4 faults in the input; nothing was stored",
+    ),
+    "exactly 100 faults": Bad(
+        rows(*[{"popularity": 9}] * 100), pointers=[f"#/{n}/popularity" for n in range(100)], words="100 faults"
+    ),
+    "more than 100 faults": Bad(
+        rows(*[{"popularity": 9}] * 9999),
+        pointers=[f"#/{n}/popularity" for n in range(100)],
+        words="More than 100 faults, of which the first 100 are listed",
+    ),
+    "700,000 unknown fields": Bad(b"[{" + MANY_NAMES.encode() + b"}]", words="More than 100 faults"),
+    # POST /predict takes one object
+    "predict: an array": Bad(rows({}), words="one JSON object; batches go to /submit", to="POST /predict"),
+    "predict: two objects": invalid_json(rows({}, {})[1:-1], "trailing characters", to="POST /predict"),
+    "predict: trailing garbage": invalid_json(rows({})[1:-1] + b"]", "trailing characters", to="POST /predict"),
+    "predict: a way out of the brackets": invalid_json(b"{}],[{}", "trailing characters", to="POST /predict"),
+    "predict: an empty body": invalid_json(b"", "it is empty", to="POST /predict"),
+    "predict: a wrong field": fault(rows({"popularity": 6})[1:-1], "#/popularity", "equal to 5", to="POST /predict"),
+    "predict: invalid UTF-8": invalid_json(b'{"a":"\xff"}', "invalid unicode", to="POST /predict"),
+    "predict: 700,000 unknown fields": Bad(
+        b"{" + MANY_NAMES.encode() + b"}", words="More than 100 faults", to="POST /predict"
+    ),
+    # Not what the headers should say
+    "no content type": media_type("the header is missing"),
+    "a content type of its own": media_type("not 'text/plain'", **{"Content-Type": "text/plain; charset=utf-8"}),
+    "a form": media_type("not 'application/x-www-form", **{"Content-Type": "application/x-www-form-urlencoded"}),
+    "JSON Lines": media_type("not 'application/jsonl'", **{"Content-Type": "application/jsonl"}),
+    "another charset": Bad(
+        '[{"report_id":"é"}]'.encode("latin-1"),
+        "invalid-json",
+        words="invalid unicode",
+        headers={"Content-Type": "application/json; charset=latin-1"},
+    ),
+    "gzip": Bad(rows({}), "wrong-content-encoding", None, "'gzip'", 415, headers=JSON | {"Content-Encoding": "gzip"}),
+    "a body over the limit": Bad(b" " * 9 * MB, "body-too-large", None, "over 8388608 bytes; send several", 413),
+    "a streamed body over the limit": Bad(b"", "body-too-large", None, "over 8388608 bytes", 413, chunked=9 * MB),
+    # Not an endpoint
+    "GET /submit": method("GET /submit"),
+    "PUT /submit": method("PUT /submit"),
+    "DELETE /submit": method("DELETE /submit"),
+    "POST /tasks": method("POST /tasks"),
+    "an unknown path": Bad(
+        b"", "not-found", None, "nothing at /nowhere; the endpoints are listed at /docs", 404, to="GET /nowhere"
+    ),
+    "an unknown model": Bad(
+        rows({}), "unknown-model", None, "'x'; there is: report_scorer", 404, to="POST /models/x/submit"
+    ),
+    "an unknown model to read": Bad(b"", "unknown-model", None, "there is: report_scorer", 404, to="GET /models/x%00"),
+    # Not a parameter
+    "a task id that is none": parameter("17", "task_id: Input should be a valid UUID", "GET /task/"),
+    "a limit of 0": parameter("limit=0", "limit: Input should be greater than or equal to 1"),
+    "a limit of 1,001": parameter("limit=1001", "less than or equal to 1000"),
+    "a limit of 5,000 digits": parameter("limit=" + "9" * 5000, "limit: "),
+    "a limit that is no number": parameter("limit=all", "valid integer"),
+    "a status in lower case": parameter("status=pending", "'PENDING', 'STARTED', 'SUCCESS'"),
+    "NUL in a model's name": parameter("model=%00", "model: "),
+    "a model without a name": parameter("model=", "model: "),
+    "a cursor that is none": parameter("before=1", "before: Input should be a valid UUID"),
+    "a time that is none": parameter("submitted_after=yesterday", "as 2026-01-31T09:00:00Z"),
+    "a time without an offset": parameter("submitted_after=2026-01-01T00:00:00", "with its offset"),
+    "a plus that became a space": parameter("submitted_after=2026-01-01T00:00:00+00:00", "a + is written %2B"),
+    "the year 1": parameter("submitted_after=0001-01-01T00:00:00Z", "a year from 1901"),
+    "the year 10000, soon": parameter("submitted_before=9999-12-31T23:59:59-12:00", "a year from 1901"),
+    "a misspelt filter": parameter("stauts=PENDING", "stauts: There is no such parameter"),
+}
+
+
+def send(client: httpx.Client, bad: Bad) -> httpx.Response:
+    verb, path = bad.to.split(" ", 1)
+    content = streamed(bad.chunked) if bad.chunked else bad.body
+    return client.request(verb, path, content=content, headers=JSON if bad.chunked else bad.headers)

@@ -1,0 +1,198 @@
+"""What the handler does when something is missing: the worker, Redis, PostgreSQL, the schema, a commit."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+
+import httpx
+from sqlalchemy import Engine, text
+
+from tests.running import REPORT, Platform, eventually, free_port
+
+
+@contextmanager
+def handler(database_url: str, redis_url: str, logs: Path, **settings: str) -> Iterator[Platform]:
+    """Start a handler and nothing else."""
+    alone = Platform(database_url, redis_url, logs, **settings)
+    program = alone.start_handler()
+    try:
+        eventually(lambda: answers(alone.client))
+        yield alone
+    finally:
+        alone.client.close()
+        program.stop()
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/heartbeat").json() == {"message": "Service Ok"}
+    except httpx.TransportError:
+        return False
+
+
+def count(engine: Engine, table: str) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+def closed(scheme: str) -> str:
+    return f"{scheme}://millrace:millrace@127.0.0.1:{free_port()}/0"
+
+
+def test_without_a_worker_tasks_wait_and_the_handler_says_so(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    with handler(database_url, redis_url, tmp_path, PREDICT_WAIT_SECONDS="0.5") as alone:
+        ready = alone.client.get("/health/ready")
+        assert ready.status_code == 503
+        assert ready.json()["models"] == {"report_scorer": 0}
+        assert ready.json()["postgres"] == ready.json()["schema_revision"] == "ok"
+
+        task_id = alone.submit(REPORT)
+        began = time.monotonic()
+        held = alone.client.get(f"/task/{task_id}", headers={"Prefer": "wait=1"})
+        assert 1 <= time.monotonic() - began < 2
+        assert held.json()["status"] == "PENDING"
+        assert "score" not in held.json()
+        assert held.headers["preference-applied"] == "wait=1"
+
+        began = time.monotonic()
+        predicted = alone.client.post("/predict", json=REPORT)
+        assert 0.5 <= time.monotonic() - began < 2
+        assert predicted.status_code == 202
+        assert predicted.json()["status"] == "PENDING"
+        assert alone.client.get(predicted.headers["location"]).status_code == 200
+
+        # A worker that comes later wakes whoever still waits, at once.
+        ended: list[tuple[datetime, httpx.Response]] = []
+
+        def wait() -> None:
+            answer = httpx.get(f"{alone.url}/task/{task_id}", headers={"Prefer": "wait=60"}, timeout=70)
+            ended.append((datetime.now(UTC), answer))
+
+        waiting = Thread(target=wait, daemon=True)
+        waiting.start()
+        worker = alone.start_worker()
+        try:
+            waiting.join(30)
+        finally:
+            worker.stop()
+        when, answer = ended[0]
+        assert answer.json()["status"] == "SUCCESS"
+        assert when - datetime.fromisoformat(answer.json()["finished_at"]) < timedelta(seconds=1)
+
+
+async def test_many_requests_wait_without_asking_postgres(
+    database_url: str, redis_url: str, tmp_path: Path, engine: Engine
+) -> None:
+    last_query = text(
+        "SELECT max(state_change) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    with handler(database_url, redis_url, tmp_path) as alone, engine.connect() as connection:
+        task_id = alone.submit(REPORT)
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=alone.url, timeout=30, limits=limits) as client:
+            waiting = [
+                asyncio.create_task(client.get(f"/task/{task_id}", headers={"Prefer": "wait=4"})) for _ in range(200)
+            ]
+            await asyncio.sleep(2)
+            seen = connection.execute(last_query).scalar_one()
+            for _ in range(10):
+                began = time.monotonic()
+                assert (await client.get("/heartbeat")).status_code == 200
+                assert time.monotonic() - began < 0.5
+                await asyncio.sleep(0.05)
+            connection.rollback()
+            assert connection.execute(last_query).scalar_one() == seen, "somebody polls"
+            assert (await client.post("/submit", json=[REPORT])).status_code == 202, "the pool is exhausted"
+            answered = await asyncio.gather(*waiting)
+    assert {answer.status_code for answer in answered} == {200}
+    assert {answer.json()["status"] for answer in answered} == {"PENDING"}
+
+
+def test_readiness_says_that_the_schema_is_old_or_missing(
+    database_url: str, redis_url: str, tmp_path: Path, engine: Engine
+) -> None:
+    with handler(database_url, redis_url, tmp_path) as alone:
+        for change, words in (
+            ("UPDATE alembic_version SET version_num = '0001'", "0001, this handler needs"),
+            ("DROP TABLE alembic_version", "empty, this handler needs"),
+        ):
+            with engine.begin() as connection:
+                connection.execute(text(change))
+            ready = alone.client.get("/health/ready")
+            assert ready.status_code == 503
+            assert words in ready.json()["schema_revision"]
+            assert "alembic upgrade head" in ready.json()["schema_revision"]
+
+
+def test_without_postgres_the_handler_starts_and_asks_to_come_back(redis_url: str, tmp_path: Path) -> None:
+    with handler(closed("postgresql"), redis_url, tmp_path) as alone:
+        ready = alone.client.get("/health/ready")
+        assert ready.status_code == 503
+        assert ready.json()["postgres"] == "unreachable"
+        for refused in (
+            alone.client.post("/submit", json=[REPORT]),
+            alone.client.post("/predict", json=REPORT),
+            alone.client.get("/tasks"),
+            alone.client.get("/models"),
+            alone.client.get("/task/019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01"),
+        ):
+            assert refused.status_code == 503
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.headers["retry-after"] == "5"
+            assert refused.json()["type"] == "urn:millrace:problem:store-unavailable"
+            assert "try again in 5 s" in refused.json()["detail"]
+        assert alone.client.post("/submit", json=[]).status_code == 422, "bad input needs no database"
+        assert alone.client.get("/health/live").status_code == 200
+    assert "Traceback" not in (tmp_path / "handler.log").read_text()
+
+
+def test_without_redis_a_submission_is_as_durable_and_as_fast(
+    database_url: str, tmp_path: Path, engine: Engine
+) -> None:
+    with handler(database_url, closed("redis"), tmp_path) as alone:
+        began = time.monotonic()
+        task_ids = [alone.submit(REPORT) for _ in range(20)]
+        assert time.monotonic() - began < 2
+        assert count(engine, "tasks") == count(engine, "task_inputs") == 20
+        assert alone.client.get(f"/task/{task_ids[0]}").json()["status"] == "PENDING"
+        held = alone.client.get(f"/task/{task_ids[0]}", headers={"Prefer": "wait=1"})
+        assert held.headers["preference-applied"] == "wait=1"
+
+
+def test_a_202_is_never_sent_before_the_commit(
+    database_url: str, redis_url: str, tmp_path: Path, engine: Engine
+) -> None:
+    """The trigger runs inside COMMIT, after the statement itself has succeeded."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("""
+                CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                    $$ BEGIN IF NEW.n_inputs = 3 THEN RAISE 'not this one'; END IF; RETURN NULL; END $$;
+                CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON tasks DEFERRABLE INITIALLY DEFERRED
+                    FOR EACH ROW EXECUTE FUNCTION refuse();
+            """)
+        )
+    with handler(database_url, redis_url, tmp_path) as alone:
+        refused = alone.client.post("/submit", json=[REPORT] * 3)
+        assert refused.status_code == 500
+        assert refused.json()["type"] == "urn:millrace:problem:internal-error"
+        assert count(engine, "tasks") == count(engine, "task_inputs") == 0
+        alone.submit(REPORT)
+        assert count(engine, "tasks") == 1
+
+
+async def test_a_submission_that_cannot_be_stored_harms_none_of_its_group(
+    database_url: str, redis_url: str, tmp_path: Path, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE tasks ADD CHECK (n_inputs <> 3)"))
+    with handler(database_url, redis_url, tmp_path) as alone:
+        async with httpx.AsyncClient(base_url=alone.url, timeout=30) as client:
+            sizes = [1, 2, 3] * 20
+            sent = await asyncio.gather(*(client.post("/submit", json=[REPORT] * size) for size in sizes))
+        assert [answer.status_code for answer in sent] == [500 if size == 3 else 202 for size in sizes]
+        assert count(engine, "tasks") == 40
