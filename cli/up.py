@@ -179,7 +179,8 @@ class _Up:
         processes = self._settings.worker_concurrency
         table.add_row("worker", f"{processes} process{'es' if processes > 1 else ''}, models loaded")
         table.add_row("Flower", f"{flower}   user {self._flower_auth.replace(':', '   password ', 1)}")
-        table.add_row("SQL", ".venv/bin/millrace sql   (questions)      .venv/bin/millrace psql   (a prompt)")
+        table.add_row("SQL", ".venv/bin/millrace psql")
+        table.add_row("questions", ".venv/bin/millrace sql")
         table.add_row("logs", f"{local.FOLDER}/logs/*.log")
         self._console.print(table, soft_wrap=True)
         self._console.print(
