@@ -4,6 +4,8 @@ from typing import Any
 
 from celery import Celery
 
+from broker.message import PRIORITIES
+
 VISIBILITY_TIMEOUT = 900
 """Seconds until Redis hands an unacknowledged message to somebody else. Leases in PostgreSQL recover a lost
 worker much sooner, so this only has to be longer than any message takes; a late duplicate claims nothing."""
@@ -48,6 +50,8 @@ OPTIONS: dict[str, Any] = {
     "worker_redirect_stdouts": False,
     "broker_transport_options": {
         "visibility_timeout": VISIBILITY_TIMEOUT,
+        "priority_steps": list(PRIORITIES),
+        "queue_order_strategy": "priority",
         # Redis that hangs rather than refuses must not hold a caller for long.
         "socket_timeout": SOCKET_TIMEOUT,
         "socket_connect_timeout": CONNECT_TIMEOUT,

@@ -19,6 +19,10 @@ def queue_of(model: str) -> str:
     return f"score.{model}"
 
 
+PRIORITIES = (0, 1, 2)
+"""High, normal, low: Redis holds a list for each, and workers empty the first before they look at the next."""
+
+
 def chunks(tasks: Iterable[tuple[UUID, int]]) -> Iterator[list[UUID]]:
     """Split (task id, number of inputs) pairs of one model into chunks, in their order."""
     chunk: list[UUID] = []

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from broker.message import chunks, queue_of
+from broker.message import PRIORITIES, chunks, queue_of
 
 
 class PublishFailed(Exception):
@@ -16,23 +16,24 @@ class PublishFailed(Exception):
 
 
 def publish(
-    app: Celery, tasks: Iterable[tuple[UUID, str, int]], time_limit: Callable[[str], int], *, alone: bool = False
+    app: Celery, tasks: Iterable[tuple[UUID, str, int, int]], time_limit: Callable[[str], int], *, alone: bool = False
 ) -> int:
-    """Publish tasks, given as (id, model, number of inputs), in chunks or each `alone`; return how many messages.
+    """Publish tasks, given as (id, model, inputs, priority), in chunks or each `alone`; return how many messages.
 
     Blocks for as long as Redis takes, bounded by the socket timeouts. Raises PublishFailed on the first message
     that Redis does not take; those before it are out. `time_limit` gives a model's limit in seconds.
     """
     messages = 0
-    for model, group in groupby(sorted(tasks, key=itemgetter(1)), key=itemgetter(1)):
-        pairs = [(task_id, n_inputs) for task_id, _, n_inputs in group]
+    queue = itemgetter(1, 3)
+    for (model, priority), group in groupby(sorted(tasks, key=queue), key=queue):
+        pairs = [(task_id, n_inputs) for task_id, _, n_inputs, _ in group]
         for chunk in [[task_id] for task_id, _ in pairs] if alone else chunks(pairs):
-            _send(app, model, chunk, time_limit(model))
+            _send(app, model, priority, chunk, time_limit(model))
             messages += 1
     return messages
 
 
-def _send(app: Celery, model: str, chunk: Sequence[UUID], time_limit: int) -> None:
+def _send(app: Celery, model: str, priority: int, chunk: Sequence[UUID], time_limit: int) -> None:
     task_ids = [str(task_id) for task_id in chunk]
     try:
         app.send_task(
@@ -40,6 +41,7 @@ def _send(app: Celery, model: str, chunk: Sequence[UUID], time_limit: int) -> No
             kwargs={"task_ids": task_ids},
             kwargsrepr=f"task_ids: {', '.join(task_ids)}",  # for Flower: all of them, uncut
             queue=queue_of(model),
+            priority=priority,
             # Flower finds a message by the task's id, if it carries only one.
             task_id=task_ids[0] if len(chunk) == 1 else str(uuid4()),
             soft_time_limit=time_limit,  # interrupts scoring
@@ -49,10 +51,12 @@ def _send(app: Celery, model: str, chunk: Sequence[UUID], time_limit: int) -> No
         raise PublishFailed(f"{model}: {error}") from error
 
 
-def queue_length(app: Celery, model: str) -> int:
-    """Return how many messages wait in the model's queue; those being scored are not counted."""
+def queue_lengths(app: Celery, model: str) -> dict[int, int]:
+    """Return how many messages of each priority wait in the model's queue; those being scored are not counted."""
     try:
         with app.connection_for_read() as connection:
-            return int(connection.default_channel.client.llen(queue_of(model)))
+            channel = connection.default_channel
+            name = queue_of(model)
+            return {p: int(channel.client.llen(channel._q_for_pri(name, p))) for p in PRIORITIES}
     except (OperationalError, OSError) as error:
         raise PublishFailed(str(error)) from error

@@ -1,8 +1,12 @@
 """The handler's composition root: `uvicorn --factory handler.app:create_app`."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from types import FrameType
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -12,7 +16,7 @@ from broker.config import create_celery
 from broker.settings import BrokerSettings
 from handler import problems
 from handler.intake import Intake
-from handler.routes import health, models, tasks
+from handler.routes import health, models, submissions, tasks
 from handler.services import Services, prediction_tables
 from handler.settings import HandlerSettings
 from handler.waiters import Waiters
@@ -23,6 +27,22 @@ from store.settings import StoreSettings
 from telemetry import logs
 
 log = structlog.get_logger(__name__)
+
+
+def _before_stopping(act: Callable[[], None]) -> None:
+    """Act as soon as the server is asked to stop: it waits for open requests first, and tells us only after that."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for how in (signal.SIGTERM, signal.SIGINT):
+        servers_own = signal.getsignal(how)
+
+        def stop(number: int, frame: FrameType | None, servers_own: Any = servers_own) -> None:
+            loop.call_soon_threadsafe(act)
+            if callable(servers_own):
+                servers_own(number, frame)
+
+        signal.signal(how, stop)
 
 
 def create_app() -> FastAPI:
@@ -39,6 +59,7 @@ def create_app() -> FastAPI:
             settings, engine, intake, waiters, specs(), prediction_tables(specs()), head(), older()
         )
         running = [asyncio.create_task(intake.run()), asyncio.create_task(waiters.run())]
+        _before_stopping(waiters.close)
         log.info("handler_started")
         yield
         for task in running:
@@ -60,6 +81,7 @@ def create_app() -> FastAPI:
     )
     patch_fastapi(app)
     problems.install(app)
+    app.include_router(submissions.router(specs()))
     app.include_router(tasks.router(specs()))
     app.include_router(models.router)
     app.include_router(health.router)

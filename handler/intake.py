@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.publisher import publish
 from models.catalogue import specs
-from store import tasks
+from store import accepting
+from store.accepting import Accepted, KeyReused, Submission
 from store.claims import WaitingTask
-from store.tasks import Submission
 
 log = structlog.get_logger(__name__)
 
@@ -33,18 +33,25 @@ class Intake:
     def __init__(self, engine: AsyncEngine, celery: Celery) -> None:
         self._engine = engine
         self._celery = celery
-        self._waiting: list[tuple[Submission, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Submission, asyncio.Future[Accepted]]] = []
         self._accepted: list[WaitingTask] = []
         self._arrived = asyncio.Event()
         self._committed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
 
-    async def accept(self, submission: Submission) -> None:
-        """Return when the submission is durable; raises what PostgreSQL raised when it is not."""
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def accept(self, submission: Submission) -> Accepted:
+        """Return when the submission is durable.
+
+        Raises KeyReused, or what PostgreSQL raised when it could not store it.
+        """
+        stored: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         self._waiting.append((submission, stored))
         self._arrived.set()
-        await stored
+        return await stored
+
+    def publish_soon(self, task: WaitingTask) -> None:
+        self._accepted.append(task)
+        self._committed.set()
 
     async def run(self) -> None:
         """Commit and publish until cancelled."""
@@ -70,11 +77,11 @@ class Intake:
                 group, self._waiting = self._waiting[:size], self._waiting[size:]
                 await self._commit(group)
 
-    async def _commit(self, group: Sequence[tuple[Submission, asyncio.Future[None]]]) -> None:
+    async def _commit(self, group: Sequence[tuple[Submission, asyncio.Future[Accepted]]]) -> None:
         submissions = [submission for submission, _ in group]
         try:
             async with self._engine.begin() as connection:
-                await tasks.insert(connection, submissions)
+                outcomes = await accepting.insert(connection, submissions)
         except Exception as error:
             if len(group) > 1 and isinstance(error, DBAPIError) and not error.connection_invalidated:
                 for one in group:  # whichever could not be stored must not fail its neighbours
@@ -84,12 +91,18 @@ class Intake:
                 if not stored.done():
                     stored.set_exception(error)
             return
-        for _, stored in group:
-            if not stored.done():  # a client that has gone away has cancelled its own
-                stored.set_result(None)
-        log.debug("tasks_accepted", task_ids=[str(s.task_id) for s in submissions])
-        self._accepted += [WaitingTask(s.task_id, s.model, s.n_inputs) for s in submissions]
-        self._committed.set()
+        for (submission, stored), outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, Accepted) and not outcome.replayed:
+                self.publish_soon(
+                    WaitingTask(submission.task_id, submission.model, submission.n_inputs, submission.priority)
+                )
+            if stored.done():  # a client that has gone away has cancelled its own
+                continue
+            if isinstance(outcome, KeyReused):
+                stored.set_exception(outcome)
+            else:
+                stored.set_result(outcome)
+        log.debug("tasks_accepted", task_ids=[str(submission.task_id) for submission in submissions])
 
     async def _publish_groups(self) -> None:
         while True:

@@ -47,12 +47,26 @@ class Problem(BaseModel):
 class Refused(Exception):
     """The request cannot be served, for a reason that its client can act on."""
 
-    def __init__(self, status: int, kind: str, detail: str, *, errors: Sequence[Mapping[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.kind = kind
         self.detail = detail
         self.errors = errors
+        self.headers = headers
+
+
+def invalid_parameters(faults: Sequence[Mapping[str, str]]) -> Refused:
+    detail = "; ".join(f"{fault['parameter']}: {fault['detail']}" for fault in faults)
+    return Refused(422, "invalid-parameter", f"{detail}.", errors=faults)
 
 
 _DOCUMENTED: dict[int, tuple[Any, ...]] = {
@@ -61,6 +75,11 @@ _DOCUMENTED: dict[int, tuple[Any, ...]] = {
         "The body is over MAX_BODY_BYTES",
         "body-too-large",
         "The body is over 8388608 bytes; send several smaller batches.",
+    ),
+    409: (
+        "The task is not in a state in which this can be done",
+        "task-ended",
+        "Task 019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01 is SUCCESS: only a task that goes on can be cancelled.",
     ),
     415: (
         "The body is not said to be JSON",
@@ -145,18 +164,21 @@ def _body(status: int, kind: str, detail: str, errors: Sequence[Mapping[str, str
 
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)  # noqa: S101 - narrows the type that Starlette promises
-    return _answer(error.status, error.kind, error.detail, error.errors)
+    return _answer(error.status, error.kind, error.detail, error.errors, error.headers)
 
 
-def _invalid_parameter(_: Request, error: Exception) -> Response:
+def _invalid_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     faults = [
-        {"detail": _PARAMETER.get(e["type"], e["msg"]), "parameter": str(e["loc"][-1])}
+        {"detail": parameter_detail(e["type"], e["msg"]), "parameter": str(e["loc"][-1])}
         for e in error.errors()[:MAX_FAULTS]
     ]
-    return _answer(
-        422, "invalid-parameter", "; ".join(f"{f['parameter']}: {f['detail']}" for f in faults) + ".", faults
-    )
+    return _refused(request, invalid_parameters(faults))
+
+
+def parameter_detail(kind: str, words: str) -> str:
+    """Return what to say of a parameter, by the type of pydantic's error, or else pydantic's own words."""
+    return _PARAMETER.get(kind, words)
 
 
 _RFC_3339 = "Give the time with its offset, as 2026-01-31T09:00:00Z; in a query, a + is written %2B"

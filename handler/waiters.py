@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+import redis
 import structlog
 
-from broker.finished import listen
+from broker.finished import Announcer, listen
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +21,9 @@ class Waiters:
     def __init__(self, redis_url: str) -> None:
         self._redis_url = redis_url
         self._events: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
+        self._announcer = Announcer(redis_url)
+        self._telling: set[asyncio.Task[None]] = set()
+        self.closed = False
 
     @contextmanager
     def interest(self, task_id: UUID) -> Iterator[asyncio.Event]:
@@ -33,15 +37,36 @@ class Waiters:
             if not self._events[task_id]:
                 del self._events[task_id]
 
+    def tell(self, task_id: UUID) -> None:
+        """Say here, and to the other handlers, that a task has ended by this handler's doing."""
+        self._wake([task_id])
+        telling = asyncio.create_task(asyncio.to_thread(self._announce, task_id))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    def close(self) -> None:
+        """Let every waiting request answer now, with the task as it stands: this handler is about to stop."""
+        self.closed = True
+        self._wake(list(self._events))
+
     async def run(self) -> None:
         """Listen until cancelled."""
         while True:
             try:
                 async for ended in listen(self._redis_url):
                     # Once listening has begun (anew), everyone looks again: what ended before was not heard.
-                    for task_id in ended or list(self._events):
-                        for event in self._events.get(task_id, ()):
-                            event.set()
+                    self._wake(ended or list(self._events))
             except Exception as error:  # Redis is away, or somebody else spoke: listening must go on
                 log.warning("not_listening", error=str(error))
             await asyncio.sleep(RECONNECT)
+
+    def _wake(self, task_ids: list[UUID]) -> None:
+        for task_id in task_ids:
+            for event in self._events.get(task_id, ()):
+                event.set()
+
+    def _announce(self, task_id: UUID) -> None:
+        try:
+            self._announcer.announce([task_id])
+        except redis.RedisError as error:
+            log.warning("announce_failed", error=str(error))

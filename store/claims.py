@@ -1,4 +1,4 @@
-"""Every change of a task's state after it was accepted: claim, renew, finish, fail, take back, expire.
+"""What workers and rescue do to a task's state: claim, renew, finish, fail, give back, take back, expire, republish.
 
 A claim is the pair (task id, attempt). Whatever a worker writes later is fenced by it: a task that was
 taken back, claimed anew, cancelled or ended meanwhile no longer matches, and nothing is written for it.
@@ -37,6 +37,7 @@ class WaitingTask(NamedTuple):
     task_id: UUID
     model: str
     n_inputs: int
+    priority: int
 
 
 # Locked in the order of the ids, and never waited for: two deliveries of the same tasks cannot deadlock.
@@ -108,14 +109,14 @@ _TAKE_BACK = text("""
 UPDATE tasks
 SET lease_until = NULL,
     published_at = now(),
-    status = CASE WHEN attempt < :attempts THEN 'PENDING' ELSE 'FAILURE' END,
-    finished_at = CASE WHEN attempt < :attempts THEN NULL ELSE now() END,
-    error = CASE WHEN attempt < :attempts THEN NULL
-                 ELSE 'worker lost ' || attempt || ' times while scoring this task' END
+    status = CASE WHEN attempt - attempt_base < :attempts THEN 'PENDING' ELSE 'FAILURE' END,
+    finished_at = CASE WHEN attempt - attempt_base < :attempts THEN NULL ELSE now() END,
+    error = CASE WHEN attempt - attempt_base < :attempts THEN NULL
+                 ELSE 'worker lost ' || attempt - attempt_base || ' times while scoring this task' END
 WHERE id IN (
     SELECT id FROM tasks WHERE status = 'STARTED' AND lease_until < now() LIMIT :limit FOR UPDATE SKIP LOCKED
 )
-RETURNING id, model, n_inputs, status
+RETURNING id, model, n_inputs, priority, status
 """)
 
 
@@ -125,7 +126,7 @@ def take_back(connection: Connection, *, attempts: int, limit: int) -> tuple[lis
     Returns the tasks that wait again, and the ids of those that failed because they had all their attempts.
     """
     rows = connection.execute(_TAKE_BACK, {"attempts": attempts, "limit": limit}).all()
-    waiting = [WaitingTask(row.id, row.model, row.n_inputs) for row in rows if row.status == Status.PENDING]
+    waiting = [WaitingTask(*row[:4]) for row in rows if row.status == Status.PENDING]
     return waiting, [row.id for row in rows if row.status == Status.FAILURE]
 
 
@@ -146,32 +147,69 @@ def expire(connection: Connection, *, limit: int) -> list[UUID]:
     return expired
 
 
-# A queue is first in, first out. A task that waits although one published well after it is being scored
-# has lost its message; so has one that waits beside an empty queue.
+# A queue is first in, first out, in each of its priorities. A task that waits although one published well after it
+# is being scored has lost its message; so has one that waits beside an empty queue.
 _REPUBLISH = text("""
 UPDATE tasks SET published_at = now()
 WHERE id IN (
     SELECT id FROM tasks
-    WHERE status = 'PENDING' AND model = :model AND published_at < now() - :patience AND (
+    WHERE status = 'PENDING' AND model = :model AND priority = :priority AND published_at < now() - :patience AND (
         :queue_empty OR published_at + :patience < (
             SELECT max(overtaking.published_at) FROM tasks AS overtaking
-            WHERE overtaking.status = 'STARTED' AND overtaking.model = :model
+            WHERE overtaking.status = 'STARTED' AND overtaking.model = :model AND overtaking.priority = :priority
         )
     )
     ORDER BY published_at LIMIT :limit FOR UPDATE SKIP LOCKED
 )
-RETURNING id, model, n_inputs
+RETURNING id, model, n_inputs, priority
 """)
 
 
 def republish(
-    connection: Connection, model: str, *, queue_empty: bool, patience: timedelta, limit: int
+    connection: Connection, model: str, priority: int, *, queue_empty: bool, patience: timedelta, limit: int
 ) -> list[WaitingTask]:
     """Return the tasks that have waited without a message for longer than `patience`, marked as published now.
 
     Backlog alone is no reason: under overload most tasks wait long, and each has its message.
     """
-    rows = connection.execute(
-        _REPUBLISH, {"model": model, "queue_empty": queue_empty, "patience": patience, "limit": limit}
-    )
-    return [WaitingTask(row.id, row.model, row.n_inputs) for row in rows]
+    values = {"model": model, "priority": priority, "queue_empty": queue_empty, "patience": patience, "limit": limit}
+    return [WaitingTask(*row) for row in connection.execute(_REPUBLISH, values)]
+
+
+_PROMOTE = text("""
+UPDATE tasks SET priority = 0, published_at = now()
+WHERE id IN (
+    SELECT id FROM tasks
+    WHERE status = 'PENDING' AND model = :model AND priority > 0 AND submitted_at < now() - :patience
+    ORDER BY submitted_at LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+RETURNING id, model, n_inputs, priority
+""")
+
+
+def promote(connection: Connection, model: str, *, patience: timedelta, limit: int) -> list[WaitingTask]:
+    """Return the longest-waiting tasks of lower priorities, made high, so that none starves behind a busy queue."""
+    rows = connection.execute(_PROMOTE, {"model": model, "patience": patience, "limit": limit})
+    return [WaitingTask(*row) for row in rows]
+
+
+_GIVE_BACK = text(f"""
+    UPDATE tasks
+    SET status = 'PENDING', lease_until = NULL, published_at = '-infinity', attempt_base = attempt_base + 1 {_OURS}
+""")  # noqa: S608 - a constant
+
+
+def give_back(connection: Connection, claims: Sequence[Claim]) -> None:
+    """Let the tasks that are still ours wait again, for rescue to publish at once; the attempt does not count."""
+    connection.execute(_GIVE_BACK, _keys(claims))
+
+
+def forget_keys(connection: Connection, *, older_than: timedelta, limit: int) -> int:
+    """Forget idempotency keys of that age, and return how many."""
+    forgotten = text("""
+        UPDATE tasks SET idempotency_key = NULL, request_fingerprint = NULL
+        WHERE id IN (
+            SELECT id FROM tasks WHERE idempotency_key IS NOT NULL AND submitted_at < now() - :age LIMIT :limit
+        )
+    """)
+    return connection.execute(forgotten, {"age": older_than, "limit": limit}).rowcount

@@ -1,6 +1,6 @@
 """The states of a task, in Celery's words as Flower shows them."""
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class Status(StrEnum):
@@ -19,3 +19,11 @@ class Status(StrEnum):
 
 
 FINAL = frozenset({Status.SUCCESS, Status.FAILURE, Status.REVOKED, Status.EXPIRED})
+
+
+class Priority(IntEnum):
+    """Which waiting tasks are scored first: the smaller, the sooner."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2

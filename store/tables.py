@@ -42,7 +42,14 @@ tasks = Table(
     Column("model_version", Text, comment="the version that scored it"),
     Column("status", Text, nullable=False, server_default=Status.PENDING),
     Column("attempt", SmallInteger, nullable=False, server_default="0", comment="how often a worker has claimed it"),
-    Column("priority", SmallInteger, nullable=False, server_default="0"),
+    Column(
+        "attempt_base",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="attempts that no longer count: before a replay, or given back by a stopping worker",
+    ),
+    Column("priority", SmallInteger, nullable=False, server_default="1", comment="0 high, 1 normal, 2 low"),
     Column("n_inputs", Integer, nullable=False),
     Column("submitted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("published_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
@@ -59,6 +66,12 @@ tasks = Table(
     # What rescue reads: small, because a task leaves both when it ends.
     Index("tasks_pending", "model", "priority", "published_at", postgresql_where=text("status = 'PENDING'")),
     Index("tasks_started", "lease_until", postgresql_where=text("status = 'STARTED'")),
+    Index(
+        "tasks_deadline",
+        "deadline",
+        postgresql_where=text("deadline IS NOT NULL AND status IN ('PENDING', 'STARTED')"),
+    ),
+    Index("tasks_keyed", "submitted_at", postgresql_where=text("idempotency_key IS NOT NULL")),
     Index("tasks_failed", "id", postgresql_where=text("status = 'FAILURE'")),
     Index("tasks_model", "model", "id"),
     Index(

@@ -1,53 +1,23 @@
-"""Tasks as the handler sees them: accept, read, list."""
+"""Tasks as the handler sees them: read, list. (accepting.py makes them.)"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.states import Status
 from store.tables import tasks
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A validated submission that is about to become a task."""
-
-    task_id: UUID
-    model: str
-    payload: bytes
-    n_inputs: int
-
-
-_ACCEPT = text("""
-WITH accepted AS (
-    INSERT INTO tasks (id, model, n_inputs)
-    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:models AS text[]), CAST(:counts AS int[]))
-)
-INSERT INTO task_inputs (task_id, payload)
-SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:payloads AS bytea[]))
-""")
-
-
-async def insert(connection: AsyncConnection, submissions: Sequence[Submission]) -> None:
-    """Store the submissions as PENDING tasks, all or none, in one statement; the caller commits."""
-    await connection.execute(
-        _ACCEPT,
-        {
-            "ids": [s.task_id for s in submissions],
-            "models": [s.model for s in submissions],
-            "counts": [s.n_inputs for s in submissions],
-            "payloads": [s.payload for s in submissions],
-        },
-    )
-
-
-async def read(connection: AsyncConnection, task_id: UUID) -> Row[*tuple[Any, ...]] | None:
-    return (await connection.execute(_SUMMARY.where(tasks.c.id == task_id))).one_or_none()
+async def read(connection: AsyncConnection, task_id: UUID, client: str | None = None) -> Row[*tuple[Any, ...]] | None:
+    """Return a task; with a client, only its own."""
+    query = _SUMMARY.where(tasks.c.id == task_id)
+    if client is not None:
+        query = query.where(tasks.c.client == client)
+    return (await connection.execute(query)).one_or_none()
 
 
 async def page(
@@ -58,11 +28,12 @@ async def page(
     submitted_after: datetime | None = None,
     submitted_before: datetime | None = None,
     before: UUID | None = None,
+    client: str | None = None,
     limit: int,
 ) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return tasks, newest first, from the one that follows `before` (a task id: ids are ordered by time).
 
-    Times are the database's, `submitted_after` included, `submitted_before` not.
+    Times are the database's, `submitted_after` included, `submitted_before` not. With a client, only its own.
     """
     query = _SUMMARY.order_by(tasks.c.id.desc()).limit(limit)
     if status is not None:
@@ -73,6 +44,8 @@ async def page(
         query = query.where(tasks.c.submitted_at >= submitted_after, tasks.c.id >= _first_id(submitted_after - _SLACK))
     if submitted_before is not None:
         query = query.where(tasks.c.submitted_at < submitted_before, tasks.c.id < _first_id(submitted_before + _SLACK))
+    if client is not None:
+        query = query.where(tasks.c.client == client)
     if before is not None:
         query = query.where(tasks.c.id < before)
     return (await connection.execute(query)).all()

@@ -7,6 +7,7 @@ import signal
 import threading
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import redis
 import structlog
@@ -16,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from broker.config import create_celery
 from broker.finished import Announcer
-from broker.publisher import PublishFailed, publish, queue_length
+from broker.message import MAX_TASKS
+from broker.publisher import PublishFailed, publish, queue_lengths
 from broker.settings import BrokerSettings
 from models import catalogue
 from store import claims, workers
@@ -32,6 +34,9 @@ LOCK = 0x6D696C6C7261  # any number that nobody else uses: "millra"
 LIMIT = 10_000
 """Tasks in one round: bounds the transaction. What is left waits for the next round."""
 
+PROMOTED = MAX_TASKS
+"""Tasks of a model that one round makes high: one chunk, so that they hardly delay what is high by right."""
+
 
 class Rescue:
     def __init__(self, engine: Engine, app: Celery, announcer: Announcer, settings: RescueSettings) -> None:
@@ -39,6 +44,9 @@ class Rescue:
         self._app = app
         self._announcer = announcer
         self._settings = settings
+        self._patience = timedelta(seconds=settings.republish_after_seconds)
+        self._starving = timedelta(seconds=settings.starving_after_seconds)
+        self._keys_live = timedelta(hours=settings.idempotency_hours)
 
     def run(self, stopping: threading.Event) -> None:
         """Do one round after another until `stopping` is set."""
@@ -51,42 +59,52 @@ class Rescue:
                 return
 
     def round(self) -> None:
-        """Take back, expire, republish: each committed before its messages go out."""
-        empty = self._empty_queues()
-        republished: list[WaitingTask] = []
+        """Expire, take back, republish, promote: committed together, before any message goes out."""
+        waiting_messages = self._waiting_messages()
+        lost: list[WaitingTask] = []
+        promoted: list[WaitingTask] = []
         with self._engine.begin() as connection:
             if not connection.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": LOCK}):
                 return
             expired = claims.expire(connection, limit=LIMIT)
-            waiting, failed = claims.take_back(connection, attempts=self._settings.max_attempts, limit=LIMIT)
-            patience = timedelta(seconds=self._settings.republish_after_seconds)
-            for model, queue_empty in empty.items():
-                republished += claims.republish(
-                    connection, model, queue_empty=queue_empty, patience=patience, limit=LIMIT
+            taken_back, failed = claims.take_back(connection, attempts=self._settings.max_attempts, limit=LIMIT)
+            for (model, priority), messages in waiting_messages.items():
+                lost += claims.republish(
+                    connection, model, priority, queue_empty=messages == 0, patience=self._patience, limit=LIMIT
                 )
+            for model in {model for model, _ in waiting_messages}:
+                promoted += claims.promote(connection, model, patience=self._starving, limit=PROMOTED)
+            claims.forget_keys(connection, older_than=self._keys_live, limit=LIMIT)
             workers.forget_dead(connection)
-        for task in waiting:
-            log.warning("task_taken_back", task_id=str(task.task_id), model=task.model)
-        for task_id in failed:
-            log.error("task_failed", task_id=str(task_id), reason="its worker was lost too often")
-        if republished:
-            log.warning("tasks_republished", tasks=len(republished))
+        self._log(taken_back, failed, lost)
         # A task that was taken back goes alone: if it kills its worker, it takes no other with it.
-        self._publish(waiting, alone=True)
-        self._publish(republished, alone=False)
+        self._publish(taken_back, alone=True)
+        self._publish(lost + promoted, alone=False)
         if expired or failed:
             try:
                 self._announcer.announce([*expired, *failed])
             except redis.RedisError as error:
                 log.warning("announce_failed", error=str(error))
 
-    def _empty_queues(self) -> dict[str, bool]:
-        """Say of each model's queue whether it is empty; with Redis away, there is nowhere to publish to."""
+    def _waiting_messages(self) -> dict[tuple[str, int], int]:
+        """Count the messages by model and priority; with Redis away there is nowhere to publish to, so none."""
+        counts: dict[tuple[str, int], int] = {}
         try:
-            return {model: queue_length(self._app, model) == 0 for model in catalogue.specs()}
+            for model in catalogue.specs():
+                for priority, messages in queue_lengths(self._app, model).items():
+                    counts[model, priority] = messages
         except PublishFailed as error:
             log.warning("redis_unreachable", error=str(error))
             return {}
+        return counts
+
+    def _log(self, taken_back: list[WaitingTask], failed: list[UUID], lost: list[WaitingTask]) -> None:
+        for task in taken_back:
+            log.warning("task_taken_back", task_id=str(task.task_id), model=task.model)
+        for task_id in failed:
+            log.error("task_failed", task_id=str(task_id), reason="its worker was lost too often")
+        if lost:
+            log.warning("tasks_republished", tasks=len(lost))
 
     def _publish(self, tasks: list[WaitingTask], *, alone: bool) -> None:
         try:

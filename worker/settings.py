@@ -28,3 +28,7 @@ class RescueSettings(BaseSettings):
     rescue_interval_seconds: float = Field(default=5, gt=0, description="between two rounds")
     republish_after_seconds: float = Field(default=15, gt=0, description="how long a task waits without a message")
     max_attempts: int = Field(default=3, ge=1, description="claims of a task before it fails")
+    starving_after_seconds: float = Field(
+        default=60, gt=0, description="how long a task of normal or low priority waits before rescue helps it along"
+    )
+    idempotency_hours: float = Field(default=24, gt=0, description="how long an idempotency key is remembered")

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from handler.answers import ModelCard, ServedModel
 from handler.problems import documented
-from handler.routes.tasks import unknown_model
+from handler.reading import unknown_model
 from handler.services import Services, Serving
 from models import artifact
 from models.contract import Spec

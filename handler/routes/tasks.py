@@ -1,100 +1,49 @@
-"""Submit inputs, read tasks."""
+"""Read, list, cancel and replay tasks."""
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import msgspec
-from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
-from uuid_utils.compat import uuid7
+from fastapi import APIRouter, Header, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
-from handler import parsing
-from handler.answers import Accepted, TaskPage, TaskSummary, answered_fields, finished_task
+from handler.answers import Accepted, TaskPage, TaskSummary, any_task, json
+from handler.options import Time
 from handler.problems import Refused, documented
-from handler.services import Services, Serving
+from handler.reading import read
+from handler.routes.submissions import FLAGSHIP
+from handler.services import Serving
 from models.contract import Spec
-from store import predictions, tasks
-from store.states import FINAL, Status
-from store.tasks import Submission
+from store import tasks, verdicts
+from store.states import Status
 
 MAX_WAIT = 60
 """Seconds that one request may wait; proxies cut connections that are silent for longer."""
 
-FLAGSHIP = "report_scorer"
-"""The model whose inputs `POST /submit` and `POST /predict` take."""
-
 
 def router(specs: dict[str, Spec]) -> APIRouter:
-    """Return the routes, with a submit of its own for each model so that OpenAPI knows its inputs."""
     routes = APIRouter(tags=["tasks"])
-    task = {"model": _any_task(specs), "description": "The task as it stands; with its outputs once it has succeeded"}
-    flagship = specs[FLAGSHIP]
-    for path, spec in [("/submit", flagship), *((f"/models/{s.name}/submit", s) for s in specs.values())]:
-        routes.add_api_route(
-            path,
-            _submit(spec),
-            methods=["POST"],
-            status_code=202,
-            response_model=Accepted,
-            summary=f"Submit a batch: {spec.title.lower()}",
-            operation_id=f"submit_{spec.name}" if path != "/submit" else "submit",
-            responses={202: _LOCATION, **documented(413, 415, 422, 503)},
-            openapi_extra=_body(_schema(spec, batch=True)),
-        )
-    routes.add_api_route(
-        "/predict",
-        _predict(flagship),
-        methods=["POST"],
-        summary="Score one report now",
-        operation_id="predict",
-        responses={200: task, 202: {"model": Accepted, **_LOCATION}, **documented(413, 415, 422, 503)},
-        openapi_extra=_body(_schema(flagship, batch=False)),
-    )
-    routes.add_api_route(
-        "/models/{model}/submit", _unknown_model, methods=["POST"], include_in_schema=False, response_model=None
-    )
+    task = {"model": any_task(specs), "description": "The task as it stands; with its outputs once it has succeeded"}
     routes.add_api_route(
         "/task/{task_id}", read_task, responses={200: {**task, **_PREFERENCE}, **documented(404, 422, 503)}
+    )
+    routes.add_api_route(
+        "/task/{task_id}/cancel",
+        cancel_task,
+        methods=["POST"],
+        responses={200: {"model": TaskSummary, "description": "REVOKED"}, **documented(404, 409, 422, 503)},
+    )
+    routes.add_api_route(
+        "/task/{task_id}/replay",
+        replay_task,
+        methods=["POST"],
+        status_code=202,
+        responses={202: {"model": Accepted, "description": "PENDING again"}, **documented(404, 409, 422, 503)},
     )
     routes.add_api_route(
         "/tasks", list_tasks, response_description="One page of tasks, newest first", responses=documented(422, 503)
     )
     return routes
-
-
-def _submit(spec: Spec) -> Callable[..., Awaitable[Response]]:
-    async def submit(request: Request, services: Serving) -> Response:
-        """Store a JSON array of inputs and answer at once; the scores are read at `GET /task/{task_id}`."""
-        payload, n_inputs = await parsing.read_batch(request, spec, services.settings.max_body_bytes)
-        return _accepted(await _accept(services, spec, payload, n_inputs))
-
-    return submit
-
-
-def _predict(spec: Spec) -> Callable[..., Awaitable[Response]]:
-    async def predict(request: Request, services: Serving) -> Response:
-        """Submit one input and wait a few seconds for its score: 200 with the finished task, else 202."""
-        payload, n_inputs = await parsing.read_one(request, spec, services.settings.max_body_bytes)
-        task_id = await _accept(services, spec, payload, n_inputs)
-        body = await _read(services, task_id, services.settings.predict_wait_seconds)
-        if body is None or body["status"] not in FINAL:
-            return _accepted(task_id)
-        return _json(body)
-
-    return predict
-
-
-async def _unknown_model(model: str, services: Serving) -> None:
-    raise unknown_model(model, services)
-
-
-def unknown_model(model: str, services: Services) -> Refused:
-    return Refused(404, "unknown-model", f"There is no model {model!r}; there is: {', '.join(services.specs)}.")
 
 
 async def read_task(
@@ -105,20 +54,32 @@ async def read_task(
     With `Prefer: wait=N` (1 to 60 s) the answer is held until the task ends or the time is over.
     """
     wait = _wait(",".join(prefer or []))
-    body = await _read(services, task_id, wait or 0)
-    if body is None:
-        raise Refused(404, "unknown-task", f"There is no task {task_id}.")
-    return _json(body, {"Vary": "Prefer"} | ({"Preference-Applied": f"wait={wait}"} if wait else {}))
+    body = await read(services, task_id, None, wait or 0)
+    return json(body, {"Vary": "Prefer"} | ({"Preference-Applied": f"wait={wait}"} if wait else {}))
 
 
-def _representable(time: datetime) -> datetime:
-    """Refuse times that PostgreSQL's drivers cannot convert to UTC, year 1 and year 9999."""
-    if not 1900 < time.year < 9000:
-        raise PydanticCustomError("time_out_of_range", "Give a year from 1901 to 8999")
-    return time
+async def cancel_task(task_id: UUID, services: Serving) -> Response:
+    """Cancel a task that has not ended. If a worker has it already, its result is discarded."""
+    async with services.engine.begin() as connection:
+        revoked = await verdicts.revoke(connection, task_id, None)
+    body = await read(services, task_id, None)
+    if not revoked:
+        raise Refused(
+            409, "task-ended", f"Task {task_id} is {body['status']}: only a task that goes on can be cancelled."
+        )
+    services.waiters.tell(task_id)
+    return json(body)
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_representable)]
+async def replay_task(task_id: UUID, services: Serving) -> Response:
+    """Score a task that failed once more: its inputs were kept, and its attempts begin anew."""
+    async with services.engine.begin() as connection:
+        waiting = await verdicts.replay(connection, task_id, None)
+    if waiting is None:
+        body = await read(services, task_id, None)
+        raise Refused(409, "task-not-failed", f"Task {task_id} is {body['status']}: only a FAILURE can be replayed.")
+    services.intake.publish_soon(waiting)
+    return json({"task_id": task_id, "status": Status.PENDING}, {"Location": f"/task/{task_id}"}, status=202)
 
 
 class Wanted(BaseModel):
@@ -142,47 +103,6 @@ async def list_tasks(services: Serving, wanted: Annotated[Wanted, Query()]) -> T
     return TaskPage(tasks=shown, next=shown[-1].task_id if len(rows) > wanted.limit else None)
 
 
-async def _accept(services: Services, spec: Spec, payload: bytes, n_inputs: int) -> UUID:
-    task_id = uuid7()
-    await services.intake.accept(Submission(task_id, spec.name, payload, n_inputs))
-    return task_id
-
-
-async def _read(services: Services, task_id: UUID, wait: float) -> dict[str, Any] | None:
-    """Return a task's answer, at the latest after `wait` seconds, sooner when the task has ended."""
-    clock = asyncio.get_running_loop().time
-    until = clock() + wait
-    with services.waiters.interest(task_id) as ended:
-        while True:
-            ended.clear()
-            body = await _state(services, task_id)
-            if body is None or body["status"] in FINAL or clock() >= until:
-                return body
-            try:
-                async with asyncio.timeout_at(until):
-                    await ended.wait()
-            except TimeoutError:
-                pass
-
-
-async def _state(services: Services, task_id: UUID) -> dict[str, Any] | None:
-    async with services.engine.connect() as connection:
-        row = await tasks.read(connection, task_id)
-        if row is None:
-            return None
-        body = dict(row._mapping)
-        if row.status == Status.SUCCESS:
-            if row.model not in services.specs:
-                raise unknown_model(row.model, services)  # it was, once
-            spec = services.specs[row.model]
-            names = list(answered_fields(spec))
-            values = await predictions.read(connection, services.tables[row.model], task_id, names)
-            body |= dict(zip(names, values, strict=True))
-            if spec.key and not any(value is not None for value in body[spec.key]):
-                del body[spec.key]  # the caller gave none
-        return body
-
-
 def _wait(prefer: str) -> int | None:
     """Read RFC 7240's `wait`; whatever else is preferred, or not understood, is left alone, as the RFC asks."""
     for preference in prefer.split(","):
@@ -194,44 +114,9 @@ def _wait(prefer: str) -> int | None:
 
 _WAIT = re.compile(r'wait\s*=\s*"?0*([0-9]+)"?', re.IGNORECASE)
 
-
-def _accepted(task_id: UUID) -> Response:
-    return _json({"task_id": task_id, "status": Status.PENDING}, {"Location": f"/task/{task_id}"}, status=202)
-
-
-def _json(body: dict[str, Any], headers: dict[str, str] | None = None, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, headers, "application/json")
-
-
-_LOCATION = {
-    "description": "Stored durably; it will be scored",
-    "headers": {"Location": {"description": "Where to read the task", "schema": {"type": "string"}}},
-}
-
-
 _PREFERENCE = {
     "headers": {
         "Preference-Applied": {"description": "The wait that was granted", "schema": {"type": "string"}},
         "Vary": {"description": "Prefer", "schema": {"type": "string"}},
     }
 }
-
-
-def _any_task(specs: dict[str, Spec]) -> Any:
-    answer: Any = None
-    for spec in specs.values():
-        described = finished_task(spec)
-        answer = described if answer is None else answer | described
-    return answer
-
-
-def _schema(spec: Spec, *, batch: bool) -> dict[str, Any]:
-    one = spec.input.model_json_schema()
-    example = {name: field.examples[0] for name, field in spec.input.model_fields.items() if field.examples}
-    if not batch:
-        return {**one, "examples": [example]}
-    return {"type": "array", "minItems": 1, "maxItems": spec.max_inputs, "items": one, "examples": [[example]]}
-
-
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -23,7 +23,14 @@ def upgrade() -> None:
             nullable=False,
             comment="how often a worker has claimed it",
         ),
-        sa.Column("priority", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column(
+            "attempt_base",
+            sa.SmallInteger(),
+            server_default="0",
+            nullable=False,
+            comment="attempts that no longer count: before a replay, or given back by a stopping worker",
+        ),
+        sa.Column("priority", sa.SmallInteger(), server_default="1", nullable=False, comment="0 high, 1 normal, 2 low"),
         sa.Column("n_inputs", sa.Integer(), nullable=False),
         sa.Column("submitted_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -41,6 +48,20 @@ def upgrade() -> None:
         sa.CheckConstraint("n_inputs > 0", name="tasks_n_inputs_positive"),
         sa.PrimaryKeyConstraint("id", name="tasks_pkey"),
         comment="One row a submission",
+    )
+    op.create_index(
+        "tasks_deadline",
+        "tasks",
+        ["deadline"],
+        unique=False,
+        postgresql_where=sa.text("deadline IS NOT NULL AND status IN ('PENDING', 'STARTED')"),
+    )
+    op.create_index(
+        "tasks_keyed",
+        "tasks",
+        ["submitted_at"],
+        unique=False,
+        postgresql_where=sa.text("idempotency_key IS NOT NULL"),
     )
     op.create_index("tasks_failed", "tasks", ["id"], unique=False, postgresql_where=sa.text("status = 'FAILURE'"))
     op.create_index(
@@ -96,5 +117,7 @@ def downgrade() -> None:
         postgresql_nulls_not_distinct=True,
         postgresql_where=sa.text("idempotency_key IS NOT NULL"),
     )
+    op.drop_index("tasks_keyed", table_name="tasks", postgresql_where=sa.text("idempotency_key IS NOT NULL"))
+    op.drop_index("tasks_deadline", table_name="tasks")
     op.drop_index("tasks_failed", table_name="tasks", postgresql_where=sa.text("status = 'FAILURE'"))
     op.drop_table("tasks")

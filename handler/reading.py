@@ -1,0 +1,54 @@
+"""Reads a task's answer from PostgreSQL, at once or when the task has ended."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+from handler.answers import answered_fields
+from handler.problems import Refused
+from handler.services import Services
+from store import predictions, tasks
+from store.states import FINAL, Status
+
+
+async def read(services: Services, task_id: UUID, client: str | None, wait: float = 0) -> dict[str, Any]:
+    """Return a task's answer, at the latest after `wait` seconds, sooner when the task has ended. Raises Refused."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + wait
+    with services.waiters.interest(task_id) as ended:
+        while True:
+            ended.clear()
+            body = await _state(services, task_id, client)
+            if body["status"] in FINAL or clock() >= until or services.waiters.closed:
+                return body
+            try:
+                async with asyncio.timeout_at(until):
+                    await ended.wait()
+            except TimeoutError:
+                pass
+
+
+def unknown_task(task_id: UUID) -> Refused:
+    return Refused(404, "unknown-task", f"There is no task {task_id}.")
+
+
+def unknown_model(model: str, services: Services) -> Refused:
+    return Refused(404, "unknown-model", f"There is no model {model!r}; there is: {', '.join(services.specs)}.")
+
+
+async def _state(services: Services, task_id: UUID, client: str | None) -> dict[str, Any]:
+    async with services.engine.connect() as connection:
+        row = await tasks.read(connection, task_id, client)
+        if row is None:
+            raise unknown_task(task_id)
+        body = dict(row._mapping)
+        if row.status == Status.SUCCESS:
+            if row.model not in services.specs:
+                raise unknown_model(row.model, services)  # it was, once
+            spec = services.specs[row.model]
+            names = list(answered_fields(spec))
+            values = await predictions.read(connection, services.tables[row.model], task_id, names)
+            body |= dict(zip(names, values, strict=True))
+            if spec.key and not any(value is not None for value in body[spec.key]):
+                del body[spec.key]  # the caller gave none
+        return body
