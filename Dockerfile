@@ -1,4 +1,4 @@
-# One target a program with packages of its own: handler (migrate runs from it too), worker (and rescue), flower.
+# One target a program with packages of its own: handler (migrate runs from it too), worker (rescue, webhooks too), flower.
 # Plain instructions only, so that the classic builder and BuildKit both build it.
 FROM python:3.11-slim AS base
 ENV PATH=/opt/venv/bin:$PATH \
@@ -32,6 +32,7 @@ COPY broker broker
 COPY models models
 COPY store store
 COPY telemetry telemetry
+COPY webhooks webhooks
 COPY worker worker
 RUN python -m compileall -q . && chmod -R a+rX .
 
@@ -39,11 +40,13 @@ RUN python -m compileall -q . && chmod -R a+rX .
 FROM base AS handler-code
 COPY alembic.ini ./
 COPY broker broker
+COPY cli/__init__.py cli/keys.py cli/local.py cli/webhook_secret.py cli/
 COPY handler handler
 COPY migrations migrations
 COPY models models
 COPY store store
 COPY telemetry telemetry
+COPY webhooks webhooks
 RUN find models -name model.py -delete \
     && find models -path '*/artifact/*' -type f ! -name CURRENT ! -name manifest.json ! -name evaluation.json -delete \
     && python -m compileall -q . && chmod -R a+rX .

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= report_scorer
 
-.PHONY: up test check fmt train requirements test-compose clean help
+.PHONY: up test check fmt train requirements test-compose test-faults clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,6 +32,9 @@ train: $(VENV)/dev ## train a model anew (MODEL=report_scorer)
 
 test-compose: $(VENV)/dev ## bring docker-compose.yml up and use it (needs a Docker engine)
 	$(BIN)/pytest -m compose --timeout 900 tests/e2e/test_compose.py
+
+test-faults: $(VENV)/dev ## the long fault suite: FAULT_SEED, FAULT_SECONDS
+	$(BIN)/pytest -s -m faults --timeout 3600 tests/faults $(ARGS)
 
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-emit-index-url \
 	--no-emit-find-links --no-header $(ARGS)

@@ -10,13 +10,17 @@ MAX_INPUTS = 10_000
 """Inputs in a chunk, unless one task alone has more: a chunk is one transaction and one predict."""
 
 
+QUEUES = "score."
+"""What the name of every queue begins with."""
+
+
 def queue_of(model: str) -> str:
     """Return the name of a model's queue, which is also the name of the Celery task that takes from it.
 
     Flower lists, counts and filters by this name. It is a plain queue: an explicit exchange would lose its
     bindings with Redis's data.
     """
-    return f"score.{model}"
+    return QUEUES + model
 
 
 PRIORITIES = (0, 1, 2)

@@ -6,7 +6,8 @@ from operator import itemgetter
 from uuid import UUID, uuid4
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
+from redis import RedisError
 
 from broker.message import PRIORITIES, chunks, queue_of
 
@@ -47,7 +48,7 @@ def _send(app: Celery, model: str, priority: int, chunk: Sequence[UUID], time_li
             soft_time_limit=time_limit,  # interrupts scoring
             time_limit=time_limit + 5,  # kills the process that could not be interrupted
         )
-    except (OperationalError, OSError) as error:
+    except (KombuError, RedisError, OSError) as error:
         raise PublishFailed(f"{model}: {error}") from error
 
 
@@ -58,5 +59,5 @@ def queue_lengths(app: Celery, model: str) -> dict[int, int]:
             channel = connection.default_channel
             name = queue_of(model)
             return {p: int(channel.client.llen(channel._q_for_pri(name, p))) for p in PRIORITIES}
-    except (OperationalError, OSError) as error:
+    except (KombuError, RedisError, OSError) as error:
         raise PublishFailed(str(error)) from error

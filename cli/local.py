@@ -5,6 +5,8 @@ import os
 import secrets
 from pathlib import Path
 
+from webhooks.signing import new_secret
+
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(os.environ.get("MILLRACE_FOLDER") or ROOT / ".millrace").absolute()
 _ADDRESSES = FOLDER / "addresses.json"
@@ -35,6 +37,16 @@ def flower_password() -> str:
     file = FOLDER / "flower-password"
     if not file.exists():
         _write(file, secrets.token_urlsafe(12))
+    return file.read_text(encoding="utf-8")
+
+
+def webhook_secret() -> str:
+    """Return WEBHOOK_SECRET, or else the one of this folder, made at the first start."""
+    if secret := os.environ.get("WEBHOOK_SECRET"):
+        return secret
+    file = FOLDER / "webhook-secret"
+    if not file.exists():
+        _write(file, new_secret())
     return file.read_text(encoding="utf-8")
 
 

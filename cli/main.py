@@ -2,9 +2,12 @@
 
 import click
 
+from cli.keys import keys
 from cli.psql import psql
+from cli.replay import replay
 from cli.sql import sql
 from cli.up import up
+from cli.webhook_secret import webhook_secret
 
 
 @click.group()
@@ -15,4 +18,7 @@ def main() -> None:
 
 main.add_command(up)
 main.add_command(psql)
+main.add_command(replay)
+main.add_command(keys)
 main.add_command(sql)
+main.add_command(webhook_secret)

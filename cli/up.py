@@ -10,6 +10,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import datetime
+from typing import Literal
 from urllib.error import URLError
 
 import click
@@ -39,6 +40,7 @@ class UpSettings(BaseSettings):
     port: int = Field(default=8081, ge=1, le=65535, description="of the handler")
     flower_port: int = Field(default=5566, ge=1, le=65535)
     flower_basic_auth: str | None = Field(default=None, pattern=r"^[^:]+:.+$", description="user:password")
+    auth: Literal["required", "off"] = Field(default="off", description="off, as all ports are on loopback only")
     worker_concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1)
     database_url: PostgresDsn | None = Field(default=None, description="instead of the embedded PostgreSQL")
     redis_url: RedisDsn | None = Field(default=None, description="instead of the embedded Valkey")
@@ -111,7 +113,7 @@ class _Up:
             self._engine = connect(database_url)
             with self._engine.connect() as connection:
                 start = connection.scalar(select(func.now()))
-            status.update("Starting the handler, the worker, rescue and Flower …")
+            status.update("Starting the handler, the worker, rescue, webhooks and Flower …")
             self._programs = self._make_programs(database_url, redis_url)
             for program in self._programs:
                 program.start()
@@ -125,6 +127,9 @@ class _Up:
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "WORKER_CONCURRENCY": str(self._settings.worker_concurrency),
+            "WORKER_GRACE_SECONDS": str(STOP_SECONDS / 2),
+            "AUTH": self._settings.auth,
+            "WEBHOOK_SECRET": local.webhook_secret(),
             "OMP_NUM_THREADS": "1",  # worker processes are the parallelism; their threads would fight over the cores
         }
         flower = {"CELERY_BROKER_URL": redis_url, "FLOWER_BASIC_AUTH": self._flower_auth}
@@ -133,6 +138,7 @@ class _Up:
             Program("handler", [*python, *handler, f"--port={self._settings.port}"], ours, logs),
             Program("worker", [*python, "worker"], ours, logs),
             Program("rescue", [*python, "worker.rescue"], ours, logs),
+            Program("webhooks", [*python, "worker.webhooks"], ours, logs),
             Program(
                 "flower",
                 [*python, "celery", "flower", "--address=127.0.0.1", f"--port={self._settings.flower_port}"],
@@ -176,6 +182,8 @@ class _Up:
         table = Table(title="Millrace is ready", title_justify="left", title_style="bold green", show_header=False)
         table.add_row("handler", handler)
         table.add_row("API docs", f"{handler}/docs")
+        needed = "needed: .venv/bin/millrace keys create NAME"
+        table.add_row("API keys", needed if self._settings.auth == "required" else "not needed (AUTH=off)")
         processes = self._settings.worker_concurrency
         table.add_row("worker", f"{processes} process{'es' if processes > 1 else ''}, models loaded")
         table.add_row("Flower", f"{flower}   user {self._flower_auth.replace(':', '   password ', 1)}")

@@ -9,13 +9,16 @@ from types import FrameType
 from typing import Any
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_swagger import patch_fastapi
 
 from broker.config import create_celery
 from broker.settings import BrokerSettings
-from handler import problems
+from handler import identity, problems
+from handler.backlog import Backlog
 from handler.intake import Intake
+from handler.keyring import Keyring
+from handler.rate import Limiter, Rate
 from handler.routes import health, models, submissions, tasks
 from handler.services import Services, prediction_tables
 from handler.settings import HandlerSettings
@@ -25,6 +28,7 @@ from models.catalogue import specs
 from store.engine import connect_async
 from store.settings import StoreSettings
 from telemetry import logs
+from webhooks.settings import WebhookSettings
 
 log = structlog.get_logger(__name__)
 
@@ -49,16 +53,34 @@ def create_app() -> FastAPI:
     """Read the settings and put the handler together; it connects when it starts to serve."""
     logs.configure(logs.LogSettings())
     settings, store, broker = HandlerSettings(), StoreSettings(), BrokerSettings()
+    webhooks = WebhookSettings()
+    guarded = settings.auth == "required"
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = connect_async(str(store.database_url), pool_size=store.database_pool_size)
         intake = Intake(engine, create_celery(str(broker.redis_url)))
         waiters = Waiters(str(broker.redis_url))
+        backlog = Backlog(engine, settings.max_backlog_inputs)
         app.state.services = Services(
-            settings, engine, intake, waiters, specs(), prediction_tables(specs()), head(), older()
+            settings,
+            webhooks,
+            engine,
+            intake,
+            waiters,
+            backlog,
+            specs(),
+            prediction_tables(specs()),
+            head(),
+            older(),
+            Keyring(engine) if guarded else None,
+            Limiter(Rate.parse(settings.rate_limit)) if settings.rate_limit else None,
         )
-        running = [asyncio.create_task(intake.run()), asyncio.create_task(waiters.run())]
+        running = [asyncio.create_task(part.run()) for part in (intake, waiters, backlog)]
+        if (keyring := app.state.services.keyring) is not None:
+            running.append(asyncio.create_task(keyring.run()))
+        else:
+            log.warning("auth_off", meaning="whoever can connect may submit, and read and cancel every task")
         _before_stopping(waiters.close)
         log.info("handler_started")
         yield
@@ -81,8 +103,13 @@ def create_app() -> FastAPI:
     )
     patch_fastapi(app)
     problems.install(app)
-    app.include_router(submissions.router(specs()))
-    app.include_router(tasks.router(specs()))
-    app.include_router(models.router)
-    app.include_router(health.router)
+    if guarded:
+        identity.describe(app)
+    for closed in (submissions.router(specs()), tasks.router(specs()), models.router):
+        app.include_router(
+            closed,
+            dependencies=[Depends(identity.identify)],
+            responses=problems.documented(*([401] if guarded else []), *([429] if settings.rate_limit else [])),
+        )
+    app.include_router(health.router)  # open: whoever asks whether we live has no key
     return app

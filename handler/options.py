@@ -1,4 +1,4 @@
-"""What a client may ask for beside the inputs: priority, deadline, and an idempotency key."""
+"""What a client may ask for beside the inputs: priority, deadline, callback, and an idempotency key."""
 
 import hashlib
 import re
@@ -7,7 +7,17 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
 
 from handler.problems import invalid_parameters, parameter_detail
@@ -30,7 +40,14 @@ def _ahead(time: datetime) -> datetime:
     return time
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_representable)]
+def _written_out(value: Any) -> Any:
+    """Refuse what pydantic would take for seconds since 1970."""
+    if not re.match(r"\d{4}-", str(value)):
+        raise PydanticCustomError("datetime_parsing", "Give an RFC 3339 time")
+    return value
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_representable)]
 
 
 class _Given(BaseModel):
@@ -42,10 +59,16 @@ class _Given(BaseModel):
         str, Field(pattern="^(high|normal|low)$", description="high overtakes normal, normal overtakes low")
     ] = "normal"
     deadline: Annotated[
-        Annotated[float, Field(gt=0, le=MAX_DEADLINE, allow_inf_nan=False)]
-        | Annotated[Time, AfterValidator(_ahead)]
+        Annotated[
+            Annotated[float, Field(gt=0, le=MAX_DEADLINE, allow_inf_nan=False), Tag("seconds")]
+            | Annotated[Time, AfterValidator(_ahead), Tag("time")],
+            Discriminator(lambda value: "time" if re.match(r"\d{4}-", str(value)) else "seconds"),
+        ]
         | None,
         Field(description="Seconds from now, or an RFC 3339 time: a task that is not scored by then expires"),
+    ] = None
+    callback_url: Annotated[
+        str | None, Field(description="Called when the task has ended", examples=["https://example.com/hooks/scores"])
     ] = None
     idempotency_key: Annotated[
         str | None,
@@ -62,6 +85,7 @@ class Options:
     priority: Priority = Priority.NORMAL
     deadline: datetime | None = None
     deadline_seconds: float | None = None
+    callback_url: str | None = None
     idempotency_key: str | None = None
 
 
@@ -90,6 +114,7 @@ def read(request: Request) -> Options:
         priority=Priority[valid.priority.upper()],
         deadline=None if isinstance(valid.deadline, float) else valid.deadline,
         deadline_seconds=seconds,
+        callback_url=valid.callback_url,
         idempotency_key=_unquoted(valid.idempotency_key),
     )
 

@@ -70,6 +70,11 @@ def invalid_parameters(faults: Sequence[Mapping[str, str]]) -> Refused:
 
 
 _DOCUMENTED: dict[int, tuple[Any, ...]] = {
+    401: (
+        "There is no API key with the request, or none that is in force",
+        "key-missing",
+        "Send an API key with the request, in the header Authorization: Bearer mr_…",
+    ),
     404: ("There is none of this name or id", "unknown-task", "There is no task 019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01."),
     413: (
         "The body is over MAX_BODY_BYTES",
@@ -92,8 +97,13 @@ _DOCUMENTED: dict[int, tuple[Any, ...]] = {
         "1 fault in the input; nothing was stored.",
         {"detail": "Input should be less than or equal to 5", "pointer": "#/17/popularity"},
     ),
+    429: (
+        "The client asked more often than RATE_LIMIT allows",
+        "too-many-requests",
+        "More than 600 requests in 60 s; try again in 1 s.",
+    ),
     503: (
-        "PostgreSQL cannot be reached; try again later",
+        "PostgreSQL cannot be reached, or too many inputs wait (backlog-full); try again later",
         "store-unavailable",
         "The database cannot serve this now; try again in 5 s.",
     ),
@@ -141,9 +151,19 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def _described(status: int, description: str, kind: str, detail: str, *errors: Mapping[str, str]) -> dict[str, Any]:
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": _body(status, kind, detail, errors)}
     response: dict[str, Any] = {"description": description, "content": {MEDIA_TYPE: content}}
-    if status == 503:
-        response["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
+    if status in _HEADERS:
+        response["headers"] = {
+            name: {"description": about, "schema": schema} for name, about, schema in _HEADERS[status]
+        }
     return response
+
+
+_TEXT, _SECONDS = {"type": "string"}, ("Retry-After", "Seconds", {"type": "integer"})
+_HEADERS: dict[int, list[tuple[str, str, dict[str, str]]]] = {
+    401: [("WWW-Authenticate", "RFC 6750", _TEXT)],
+    429: [_SECONDS, ("RateLimit", "What is left, and until when", _TEXT), ("RateLimit-Policy", "The limit", _TEXT)],
+    503: [_SECONDS],
+}
 
 
 def _answer(

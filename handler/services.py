@@ -7,23 +7,31 @@ from fastapi import Depends, Request
 from sqlalchemy import MetaData, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handler.backlog import Backlog
 from handler.intake import Intake
+from handler.keyring import Keyring
+from handler.rate import Limiter
 from handler.settings import HandlerSettings
 from handler.waiters import Waiters
 from models.contract import Spec
 from store.predictions import predictions_table
+from webhooks.settings import WebhookSettings
 
 
 @dataclass(frozen=True)
 class Services:
     settings: HandlerSettings
+    webhooks: WebhookSettings
     engine: AsyncEngine
     intake: Intake
     waiters: Waiters
+    backlog: Backlog
     specs: dict[str, Spec]
     tables: dict[str, Table]
     schema_head: str
     schema_older: frozenset[str]
+    keyring: Keyring | None
+    limiter: Limiter | None
 
 
 def prediction_tables(specs: dict[str, Spec]) -> dict[str, Table]:
@@ -35,8 +43,8 @@ def prediction_tables(specs: dict[str, Spec]) -> dict[str, Table]:
     }
 
 
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
+async def _services(request: Request) -> Services:
+    services: Services = request.app.state.services  # async, as FastAPI runs other functions in a thread
     return services
 
 

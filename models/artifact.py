@@ -18,6 +18,17 @@ class ArtifactTampered(Exception):
     """A file of the artifact is not the one that its manifest describes."""
 
 
+class UnsafeFormat(Exception):
+    """A file of the artifact could run code when it is loaded."""
+
+
+FORMATS = frozenset({".ubj", ".onnx", ".bin", ".model", ".json", ".jsonl", ".txt"})
+"""What an artifact may consist of: formats that hold data only. Pickles (.pkl, .joblib, .pt) are programs."""
+
+
+MANIFEST = "manifest.json"
+
+
 @dataclass(frozen=True)
 class Artifact:
     """One version of a model: `models/<name>/artifact/<version>/`."""
@@ -47,16 +58,23 @@ def current(name: str) -> Artifact:
     folder = ROOM / name / "artifact"
     try:
         version = (folder / "CURRENT").read_text(encoding="utf-8").strip()
-        manifest = json.loads((folder / version / "manifest.json").read_text(encoding="utf-8"))
+        manifest = json.loads((folder / version / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError as missing:
         raise ArtifactMissing(f"model {name}: {missing.filename} is missing; run `millrace train {name}`") from None
     return Artifact(folder / version, manifest)
 
 
 def verify(artifact: Artifact) -> None:
-    """Compare every file of the manifest with its sha256; raise ArtifactTampered on the first difference."""
-    for name, expected in artifact.manifest["sha256"].items():
-        actual = sha256(artifact.path / name)
+    """Compare every file with its sha256 in the manifest; raises ArtifactTampered or UnsafeFormat."""
+    recorded = artifact.manifest["sha256"]
+    for file in filter(Path.is_file, artifact.path.rglob("*")):
+        name = file.relative_to(artifact.path).as_posix()
+        if name != MANIFEST and name not in recorded:
+            raise ArtifactTampered(f"{file}: the manifest does not know it")
+        if file.suffix not in FORMATS:
+            raise UnsafeFormat(f"{file}: not one of {', '.join(sorted(FORMATS))}")
+    for name, expected in recorded.items():
+        actual = sha256(artifact.path / name) if (artifact.path / name).is_file() else "missing"
         if actual != expected:
             raise ArtifactTampered(f"{artifact.path / name}: sha256 is {actual}, the manifest says {expected}")
 

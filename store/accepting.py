@@ -26,6 +26,7 @@ class Submission:
     priority: Priority = Priority.NORMAL
     deadline: datetime | None = None
     deadline_seconds: float | None = None
+    callback_url: str | None = None
     client: str | None = None
     idempotency_key: str | None = None
     fingerprint: bytes | None = None
@@ -68,6 +69,10 @@ WITH given AS (
 SELECT id FROM accepted
 """)
 
+_CALLBACKS = text("""
+INSERT INTO webhooks (task_id, url) SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:urls AS text[]))
+""")
+
 _FIRST = text("""
 SELECT id, status, request_fingerprint FROM tasks
 WHERE idempotency_key = :key AND client IS NOT DISTINCT FROM :client
@@ -89,6 +94,10 @@ async def insert(connection: AsyncConnection, submissions: Sequence[Submission])
         "payloads": [s.payload for s in submissions],
     }
     new = set((await connection.execute(_ACCEPT, values)).scalars())
+    callbacks = [s for s in submissions if s.callback_url is not None and s.task_id in new]
+    if callbacks:
+        told = {"ids": [s.task_id for s in callbacks], "urls": [s.callback_url for s in callbacks]}
+        await connection.execute(_CALLBACKS, told)
     return [Accepted(s.task_id) if s.task_id in new else await _first(connection, s) for s in submissions]
 
 

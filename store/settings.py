@@ -5,7 +5,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class StoreSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)  # it holds a password
 
     database_url: PostgresDsn = Field(description="postgresql://user:password@host:port/database")
     database_pool_size: int = Field(default=5, ge=1, le=100, description="connections a process keeps open")

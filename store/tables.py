@@ -1,6 +1,7 @@
 """The tables that do not belong to one model. (A model's own table is made in predictions.py.)"""
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     DateTime,
@@ -103,8 +104,48 @@ workers = Table(
     Column("model_version", Text, nullable=False),
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
+    Column("tasks_done", BigInteger, nullable=False, server_default="0"),
+    Column("inputs_done", BigInteger, nullable=False, server_default="0"),
     Column("ready_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     info=ANALYST_READS,
     comment="Worker processes with the models that they have loaded; a row not seen for long is dead",
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True, comment="public part of the key"),
+    Column("client", Text, nullable=False, comment="whose tasks are submitted and read with it"),
+    Column("hash", LargeBinary, nullable=False, comment="SHA-256 of the key"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("last_used_at", DateTime(timezone=True), comment="to the minute"),
+    Column("revoked_at", DateTime(timezone=True)),
+    CheckConstraint("octet_length(hash) = 32", name="hash_is_sha256"),
+    comment="Who may use the API; not for analysts",
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("task_id", Uuid, ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    Column("url", Text, nullable=False, comment="may hold a secret of its receiver"),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column(
+        "due_at",
+        DateTime(timezone=True),
+        comment="next attempt; null before the task has ended and after the last attempt",
+    ),
+    Column("delivered_at", DateTime(timezone=True)),
+    Column("given_up_at", DateTime(timezone=True)),
+    Column("last_status", Integer, comment="HTTP status of the latest answer"),
+    Column("last_error", Text, comment="why the latest attempt got no answer"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("webhooks_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index(
+        "webhooks_waiting",
+        "task_id",
+        postgresql_where=text("due_at IS NULL AND delivered_at IS NULL AND given_up_at IS NULL"),
+    ),
+    comment="Whom to tell that a task has ended",
 )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.states import Status
@@ -49,6 +49,12 @@ async def page(
     if before is not None:
         query = query.where(tasks.c.id < before)
     return (await connection.execute(query)).all()
+
+
+async def waiting_inputs(connection: AsyncConnection) -> int:
+    """Return how many inputs wait for a worker."""
+    total = select(func.coalesce(func.sum(tasks.c.n_inputs), 0)).where(tasks.c.status == literal_column("'PENDING'"))
+    return int(await connection.scalar(total) or 0)
 
 
 _SLACK = timedelta(hours=1)

@@ -1,8 +1,10 @@
-"""What a client decides about its task: cancel it, or have it scored once more."""
+"""What people decide about tasks: cancel one, or have failed ones scored once more."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.claims import WaitingTask
@@ -27,16 +29,42 @@ async def revoke(connection: AsyncConnection, task_id: UUID, client: str | None)
 
 
 # The attempt goes on counting, since it fences writers; what is compared with the limit begins anew.
-_REPLAY = text(f"""
-UPDATE tasks
-SET status = 'PENDING', error = NULL, started_at = NULL, finished_at = NULL, model_version = NULL,
-    published_at = now(), attempt_base = attempt
-WHERE {_OURS} AND status = 'FAILURE' AND EXISTS (SELECT FROM task_inputs WHERE task_id = id)
-RETURNING id, model, n_inputs, priority
-""")  # noqa: S608 - a constant
+_ANEW = """
+WITH replayed AS (
+    UPDATE tasks
+    SET status = 'PENDING', error = NULL, started_at = NULL, finished_at = NULL, model_version = NULL,
+        attempt_base = attempt, published_at = {published}
+    WHERE {which} AND status = 'FAILURE' AND EXISTS (SELECT FROM task_inputs WHERE task_id = id)
+    RETURNING id, model, n_inputs, priority
+), untold AS (
+    UPDATE webhooks SET due_at = NULL, attempts = 0, delivered_at = NULL, given_up_at = NULL
+    FROM replayed WHERE task_id = replayed.id
+)
+SELECT id, model, n_inputs, priority FROM replayed
+"""
+
+_REPLAY = text(_ANEW.format(published="now()", which=_OURS))
 
 
 async def replay(connection: AsyncConnection, task_id: UUID, client: str | None) -> WaitingTask | None:
     """Let a failed task wait again and return it for publishing; None when it is not a failed task."""
     row = (await connection.execute(_REPLAY, {"id": task_id, "client": client})).one_or_none()
     return None if row is None else WaitingTask(*row)
+
+
+# Published in no time that was: the next round of rescue finds them without a message.
+_NEVER = "'-infinity'"
+_REPLAY_THESE = text(_ANEW.format(published=_NEVER, which="id = ANY(:ids)"))
+_REPLAY_FAILED = text(
+    _ANEW.format(published=_NEVER, which="finished_at >= :since AND (CAST(:model AS text) IS NULL OR model = :model)")
+)
+
+
+def replay_these(connection: Connection, task_ids: Sequence[UUID]) -> set[UUID]:
+    """Let those of these tasks that have failed wait again, for rescue to publish; return their ids."""
+    return {row.id for row in connection.execute(_REPLAY_THESE, {"ids": list(task_ids)})}
+
+
+def replay_failed(connection: Connection, *, since: datetime, model: str | None) -> int:
+    """Let the tasks that have failed since then wait again, for rescue to publish; return how many."""
+    return len(connection.execute(_REPLAY_FAILED, {"since": since, "model": model}).all())

@@ -1,6 +1,7 @@
 """Which worker processes are alive and what they have loaded."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,12 +16,40 @@ ALIVE = timedelta(seconds=20)
 """A worker process is called alive for this long after it was last seen; it is seen every few seconds."""
 
 
-def seen(connection: Connection, worker: UUID, host: str, pid: int, versions: Mapping[str, str]) -> None:
-    """Say that a worker process is ready with these models (name → version)."""
-    statement = insert(workers).values(
-        [{"id": worker, "host": host, "pid": pid, "model": m, "model_version": v} for m, v in versions.items()]
+@dataclass
+class Loaded:
+    """A model that a worker process has loaded, and what it has done with it since it started."""
+
+    version: str
+    tasks_done: int = 0
+    inputs_done: int = 0
+
+
+def seen(connection: Connection, worker: UUID, host: str, pid: int, loaded: Mapping[str, Loaded]) -> None:
+    """Say that a worker process is ready with these models."""
+    rows = [
+        {
+            "id": worker,
+            "host": host,
+            "pid": pid,
+            "model": model,
+            "model_version": state.version,
+            "tasks_done": state.tasks_done,
+            "inputs_done": state.inputs_done,
+        }
+        for model, state in loaded.items()
+    ]
+    statement = insert(workers).values(rows)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["id", "model"],
+            set_={
+                "seen_at": func.now(),
+                "tasks_done": statement.excluded.tasks_done,
+                "inputs_done": statement.excluded.inputs_done,
+            },
+        )
     )
-    connection.execute(statement.on_conflict_do_update(index_elements=["id", "model"], set_={"seen_at": func.now()}))
 
 
 def gone(connection: Connection, worker: UUID) -> None:
@@ -54,3 +83,8 @@ async def ready(connection: AsyncConnection) -> list[Row[Any]]:
         .order_by(workers.c.model, workers.c.model_version)
     )
     return list((await connection.execute(query)).all())
+
+
+async def inputs_done(connection: AsyncConnection) -> int:
+    """Return how many inputs the listed worker processes have scored; it falls when one leaves the list."""
+    return int(await connection.scalar(select(func.coalesce(func.sum(workers.c.inputs_done), 0))) or 0)

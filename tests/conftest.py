@@ -42,13 +42,13 @@ def template(servers: Servers) -> str:
 
 @pytest.fixture
 def database_url(servers: Servers, template: str) -> str:
-    return _new_database(servers, template)
+    return new_database(servers, template)
 
 
 @pytest.fixture
 def redis_url(servers: Servers) -> str:
     """The last of Redis's databases, empty."""
-    return _empty_redis(servers, 15)
+    return empty_redis(servers, 15)
 
 
 @pytest.fixture
@@ -62,11 +62,11 @@ def engine(database_url: str) -> Iterator[Engine]:
 def platform(servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A handler, a worker and rescue that run for the whole session. Tests on it may not stop or break it."""
     logs = tmp_path_factory.mktemp("platform")
-    with Platform(_new_database(servers, template), _empty_redis(servers, 1), logs) as platform:
+    with Platform(new_database(servers, template), empty_redis(servers, 1), logs) as platform:
         yield platform
 
 
-def _new_database(servers: Servers, template: str) -> str:
+def new_database(servers: Servers, template: str) -> str:
     name = f"test_{next(_numbers)}"
     _create_database(servers, name, template)
     return _url(servers, name)
@@ -83,7 +83,7 @@ def _url(servers: Servers, database: str) -> str:
     return make_url(servers.postgres_url).set(database=database).render_as_string(hide_password=False)
 
 
-def _empty_redis(servers: Servers, number: int) -> str:
+def empty_redis(servers: Servers, number: int) -> str:
     url = servers.redis_url.removesuffix("/0") + f"/{number}"
     with redis.Redis.from_url(url) as client:
         client.flushdb()

@@ -98,6 +98,7 @@ class Platform:
             "REDIS_URL": redis_url,
             "WORKER_CONCURRENCY": "1",
             "OMP_NUM_THREADS": "1",
+            "AUTH": "off",
             **settings,
         }
         self.client = httpx.Client(base_url=self.url, timeout=60)
@@ -117,7 +118,11 @@ class Platform:
 
     def __enter__(self) -> Self:
         self.handler, self.worker, self.rescue = self.start_handler(), self.start_worker(), self.start_rescue()
-        self.wait_until_ready()
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""`python -m worker.alive [rescue]`: says by its exit status whether this container's program makes progress.
+"""`python -m worker.alive [rescue | webhooks]`: says by its exit status whether a container's program gets on.
 
 PostgreSQL away is no failure here: to restart every worker would not bring it back.
 """
@@ -16,9 +16,9 @@ from store.settings import StoreSettings
 from worker.settings import RescueSettings
 
 PATIENCE = timedelta(seconds=30)
-"""How much later than planned a round of rescue may be: as long as a slow one takes with Redis away."""
+"""How much later than planned a round may be: as long as a slow one of rescue takes with Redis away."""
 
-# Rescue asks PostgreSQL something in every round, and it alone does so from this container's address.
+# Both ask PostgreSQL something in every round, and each alone does so from its container's address.
 _LAST_ROUND = text("""
     SELECT now() - max(state_change) FROM pg_stat_activity
     WHERE client_addr = inet_client_addr() AND pid <> pg_backend_pid()
@@ -28,7 +28,7 @@ _LAST_ROUND = text("""
 def main(program: str) -> None:
     try:
         with connect(str(StoreSettings().database_url)).connect() as connection:
-            fault = _rescue_fault(connection) if program == "rescue" else _worker_fault(connection)
+            fault = _worker_fault(connection) if program == "worker" else _silence(connection, program)
     except OperationalError as error:
         sys.stdout.write(f"cannot tell: {error.orig}")
         return
@@ -45,12 +45,13 @@ def _worker_fault(connection: Connection) -> str | None:
     return f"no worker process of {host} was seen ready in the last {workers.ALIVE.total_seconds():.0f} s"
 
 
-def _rescue_fault(connection: Connection) -> str | None:
+def _silence(connection: Connection, program: str) -> str | None:
     silent: timedelta | None = connection.scalar(_LAST_ROUND)
     if silent is None:
-        return "rescue has no connection to PostgreSQL"
-    if silent > PATIENCE + timedelta(seconds=RescueSettings().rescue_interval_seconds):
-        return f"rescue did its last round {silent.total_seconds():.0f} s ago"
+        return f"{program} has no connection to PostgreSQL"
+    planned = RescueSettings().rescue_interval_seconds if program == "rescue" else 0
+    if silent > PATIENCE + timedelta(seconds=planned):
+        return f"{program} did its last round {silent.total_seconds():.0f} s ago"
     return None
 
 

@@ -1,5 +1,8 @@
 """The worker's composition root."""
 
+import sys
+
+import structlog
 from celery import Celery
 
 from broker.config import create_celery
@@ -8,9 +11,11 @@ from broker.settings import BrokerSettings
 from models import artifact, catalogue
 from store.settings import StoreSettings
 from telemetry import logs
-from worker import delivery
+from worker import delivery, gate
 from worker.lifecycle import WorkerProcess
 from worker.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
 
 
 def create_worker(settings: WorkerSettings, store: StoreSettings, broker: BrokerSettings) -> Celery:
@@ -21,12 +26,22 @@ def create_worker(settings: WorkerSettings, store: StoreSettings, broker: Broker
     return app
 
 
+def _verify(model: str) -> None:
+    """End here and now, rather than in every process, when a model's files are not those that were trained."""
+    try:
+        artifact.verify(artifact.current(model))
+    except (artifact.ArtifactMissing, artifact.ArtifactTampered, artifact.UnsafeFormat) as error:
+        log.critical("artifact_refused", model=model, reason=str(error))
+        sys.exit(1)
+
+
 def main() -> None:
     """Run a worker until it is told to stop."""
     logs.configure(logs.LogSettings())
     settings = WorkerSettings()
+    gate.install()
     for model in catalogue.specs():
-        artifact.verify(artifact.current(model))  # refuse to start, rather than fail in every process
+        _verify(model)
         catalogue.loader(model)  # the processes to be forked share the imported runtime; none of it is used here
     app = create_worker(settings, StoreSettings(), BrokerSettings())
     queues = ",".join(queue_of(model) for model in catalogue.specs())

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import billiard
 import redis
 import structlog
 from celery import signals
@@ -33,6 +35,18 @@ class WorkerProcess:
     def connect_signals(self) -> None:
         signals.worker_process_init.connect(self.start, weak=False)
         signals.worker_process_shutdown.connect(self.stop, weak=False)
+        signals.worker_shutting_down.connect(self._bound_the_stop, weak=False)
+
+    def _bound_the_stop(self, **_: Any) -> None:
+        """Have the processes give back what they have not scored when the grace is over. Runs in the parent."""
+
+        def interrupt() -> None:
+            for process in billiard.active_children():
+                os.kill(process.pid, signal.SIGUSR1)  # Celery's soft time limit comes by the same signal
+
+        timer = threading.Timer(self._settings.worker_grace_seconds, interrupt)
+        timer.daemon = True
+        timer.start()
 
     def start(self, **_: Any) -> None:
         """Load the models and say that this process is ready. Runs in the forked child."""
@@ -60,7 +74,8 @@ class WorkerProcess:
             self._engine, self._residents[model], task_ids, self._settings.lease, self._presence.holding
         )
         if ended:
+            self._presence.count(model, len(ended), sum(task.n_inputs for task in ended))
             try:
-                self._announcer.announce(ended)
+                self._announcer.announce(task.claim.task_id for task in ended)
             except redis.RedisError as error:  # they will read it when their wait is over
                 log.warning("announce_failed", error=str(error))

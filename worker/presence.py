@@ -26,7 +26,7 @@ class Presence:
 
     def __init__(self, engine: Engine, versions: Mapping[str, str], lease: timedelta) -> None:
         self._engine = engine
-        self._versions = versions
+        self._loaded = {model: workers.Loaded(version) for model, version in versions.items()}
         self._lease = lease
         self._id = uuid7()
         self._held: tuple[Claim, ...] = ()
@@ -52,14 +52,21 @@ class Presence:
         finally:
             self._held = ()
 
+    def count(self, model: str, tasks: int, inputs: int) -> None:
+        """Note what was done; it is told with the next sign of life."""
+        self._loaded[model].tasks_done += tasks
+        self._loaded[model].inputs_done += inputs
+
     def _run(self) -> None:
         while True:
             try:
                 with self._engine.begin() as connection:
-                    workers.seen(connection, self._id, socket.gethostname(), os.getpid(), self._versions)
+                    workers.seen(connection, self._id, socket.gethostname(), os.getpid(), self._loaded)
                     if held := self._held:
                         claims.renew(connection, held, self._lease)
             except SQLAlchemyError as error:
                 log.warning("presence_unsaid", error=str(error))
+            except Exception:  # without this thread the process would lose every task that takes longer than a lease
+                log.exception("presence_failed")
             if self._stopping.wait(min(MAX_SILENCE, self._lease.total_seconds() / 4)):
                 return

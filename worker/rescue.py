@@ -55,6 +55,8 @@ class Rescue:
                 self.round()
             except SQLAlchemyError as error:
                 log.warning("rescue_interrupted", error=str(error))
+            except Exception:  # one bad round must not be the last: nobody else brings lost tasks back
+                log.exception("rescue_round_failed")
             if stopping.wait(self._settings.rescue_interval_seconds):
                 return
 

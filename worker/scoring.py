@@ -49,8 +49,8 @@ def score(
     task_ids: Sequence[UUID],
     lease: timedelta,
     holding: Callable[[Sequence[Claim]], AbstractContextManager[None]],
-) -> list[UUID]:
-    """Score the tasks that still wait, store what came out, and return the ids of those that ended.
+) -> list[ClaimedTask]:
+    """Score the tasks that still wait, store what came out, and return those that ended.
 
     `holding` renews the leases meanwhile. Raises SQLAlchemy's OperationalError when PostgreSQL stays away.
     """
@@ -62,9 +62,12 @@ def score(
     with holding(owned):
         try:
             outcome = _predict(resident, claimed)
-        except SoftTimeLimitExceeded:
-            return _out_of_time(engine, resident, owned)
-        ended = _finish(engine, resident, outcome)
+            ids = _finish(engine, resident, outcome)
+        except SoftTimeLimitExceeded:  # what had been finished by then is no longer ours, and stays as it is
+            stopping = perf_counter() - start < resident.spec.time_limit / 2  # long before the limit: the worker stops
+            ids = _give_back(engine, owned) if stopping else _out_of_time(engine, resident, owned)
+            return [task for task in claimed if task.claim.task_id in ids]
+    ended = [task for task in claimed if task.claim.task_id in ids]
     log.info(
         "chunk_scored",
         model=resident.spec.name,
@@ -73,7 +76,7 @@ def score(
         inputs=sum(task.n_inputs for task in claimed),
         discarded=len(claimed) - len(ended),
         seconds=round(perf_counter() - start, 4),
-        task_ids=[str(task_id) for task_id in ended],
+        task_ids=[str(task.claim.task_id) for task in ended],
     )
     return ended
 
@@ -109,7 +112,7 @@ def _predict(resident: Resident, tasks: Sequence[ClaimedTask]) -> Outcome:
 
 
 @persistently
-def _finish(engine: Engine, resident: Resident, outcome: Outcome) -> list[UUID]:
+def _finish(engine: Engine, resident: Resident, outcome: Outcome) -> set[UUID]:
     """Store everything in one transaction, for the tasks that are still ours, and return their ids."""
     with engine.begin() as connection:
         finished = claims.finish(connection, [task.claim for task, _ in outcome.scored], resident.version)
@@ -121,7 +124,7 @@ def _finish(engine: Engine, resident: Resident, outcome: Outcome) -> list[UUID]:
             for task, error in outcome.failed
             for task_id in claims.fail(connection, [task.claim], resident.version, error)
         }
-    return [*finished, *failed]
+    return finished | failed
 
 
 def _store(connection: Any, resident: Resident, kept: Sequence[tuple[ClaimedTask, Columns]]) -> None:
@@ -143,11 +146,18 @@ def _store(connection: Any, resident: Resident, kept: Sequence[tuple[ClaimedTask
     copy(connection, predictions_table(spec.table, described, MetaData()), columns)
 
 
-def _out_of_time(engine: Engine, resident: Resident, owned: Sequence[Claim]) -> list[UUID]:
+def _give_back(engine: Engine, owned: Sequence[Claim]) -> set[UUID]:
+    with engine.begin() as connection:
+        claims.give_back(connection, owned)
+    log.info("chunk_given_back", task_ids=[str(claim.task_id) for claim in owned])
+    return set()
+
+
+def _out_of_time(engine: Engine, resident: Resident, owned: Sequence[Claim]) -> set[UUID]:
     """Fail a task that took too long alone; let rescue take several back at once, to be tried one by one."""
     with engine.begin() as connection:
         if len(owned) > 1:
             claims.renew(connection, owned, NOW)
-            return []
+            return set()
         reason = f"scoring took longer than {resident.spec.time_limit} s"
-        return list(claims.fail(connection, owned, resident.version, reason))
+        return claims.fail(connection, owned, resident.version, reason)

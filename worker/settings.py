@@ -17,6 +17,10 @@ class WorkerSettings(BaseSettings):
         default=20, ge=2, description="until a silent worker's tasks are taken back; it renews four times as often"
     )
 
+    worker_grace_seconds: float = Field(
+        default=20, gt=0, description="a stopping worker that has not finished its chunk by then gives it back"
+    )
+
     @property
     def lease(self) -> timedelta:
         return timedelta(seconds=self.lease_seconds)
@@ -32,3 +36,12 @@ class RescueSettings(BaseSettings):
         default=60, gt=0, description="how long a task of normal or low priority waits before rescue helps it along"
     )
     idempotency_hours: float = Field(default=24, gt=0, description="how long an idempotency key is remembered")
+
+
+class DeliverySettings(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
+    webhook_timeout_seconds: float = Field(default=15, gt=0, le=60, description="for a receiver to answer")
+    webhook_sweep_seconds: float = Field(
+        default=15, gt=0, description="between two searches for ended tasks that Redis did not announce"
+    )

@@ -8,6 +8,8 @@ from uuid_utils.compat import uuid7
 
 from handler import options, parsing
 from handler.answers import Accepted, any_task, json
+from handler.callbacks import checked
+from handler.identity import Client
 from handler.problems import Refused, documented
 from handler.reading import read, unknown_model
 from handler.services import Services, Serving
@@ -53,18 +55,18 @@ def router(specs: dict[str, Spec]) -> APIRouter:
 
 
 def _submit(spec: Spec) -> Callable[..., Awaitable[Response]]:
-    async def submit(request: Request, services: Serving) -> Response:
+    async def submit(request: Request, services: Serving, client: Client) -> Response:
         """Store a JSON array of inputs and answer at once; the scores are read at `GET /task/{task_id}`."""
-        return _stored(await _accept(request, services, spec, parsing.read_batch))
+        return _stored(await _accept(request, services, client, spec, parsing.read_batch))
 
     return submit
 
 
 def _predict(spec: Spec) -> Callable[..., Awaitable[Response]]:
-    async def predict(request: Request, services: Serving) -> Response:
+    async def predict(request: Request, services: Serving, client: Client) -> Response:
         """Submit one input and wait a few seconds for its score: 200 with the finished task, else 202."""
-        accepted = await _accept(request, services, spec, parsing.read_one)
-        body = await read(services, accepted.task_id, None, services.settings.predict_wait_seconds)
+        accepted = await _accept(request, services, client, spec, parsing.read_one)
+        body = await read(services, accepted.task_id, client, services.settings.predict_wait_seconds)
         return json(body) if body["status"] in FINAL else _stored(accepted)
 
     return predict
@@ -77,11 +79,15 @@ async def _unknown_model(model: str, services: Serving) -> None:
 async def _accept(
     request: Request,
     services: Services,
+    client: str | None,
     spec: Spec,
     parse: Callable[[Request, Spec, int], Awaitable[tuple[bytes, int]]],
 ) -> accepting.Accepted:
     wanted = options.read(request)
+    if wanted.callback_url is not None:
+        checked(wanted.callback_url, services.webhooks)
     payload, n_inputs = await parse(request, spec, services.settings.max_body_bytes)
+    services.backlog.admit(n_inputs)
     key = wanted.idempotency_key
     try:
         return await services.intake.accept(
@@ -93,6 +99,8 @@ async def _accept(
                 priority=wanted.priority,
                 deadline=wanted.deadline,
                 deadline_seconds=wanted.deadline_seconds,
+                callback_url=wanted.callback_url,
+                client=client,
                 idempotency_key=key,
                 fingerprint=None if key is None else options.fingerprint(spec.name, payload),
             )

@@ -4,10 +4,11 @@ import re
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from handler.answers import Accepted, TaskPage, TaskSummary, any_task, json
+from handler.identity import Client
 from handler.options import Time
 from handler.problems import Refused, documented
 from handler.reading import read
@@ -25,7 +26,10 @@ def router(specs: dict[str, Spec]) -> APIRouter:
     routes = APIRouter(tags=["tasks"])
     task = {"model": any_task(specs), "description": "The task as it stands; with its outputs once it has succeeded"}
     routes.add_api_route(
-        "/task/{task_id}", read_task, responses={200: {**task, **_PREFERENCE}, **documented(404, 422, 503)}
+        "/task/{task_id}",
+        read_task,
+        responses={200: {**task, **_PREFERENCE}, **documented(404, 422, 503)},
+        openapi_extra={"parameters": [_PREFER]},
     )
     routes.add_api_route(
         "/task/{task_id}/cancel",
@@ -46,23 +50,21 @@ def router(specs: dict[str, Spec]) -> APIRouter:
     return routes
 
 
-async def read_task(
-    task_id: UUID, services: Serving, prefer: Annotated[list[str] | None, Header(examples=[["wait=10"]])] = None
-) -> Response:
+async def read_task(task_id: UUID, request: Request, services: Serving, client: Client) -> Response:
     """Return a task, with its outputs once it has succeeded.
 
     With `Prefer: wait=N` (1 to 60 s) the answer is held until the task ends or the time is over.
     """
-    wait = _wait(",".join(prefer or []))
-    body = await read(services, task_id, None, wait or 0)
+    wait = _wait(",".join(request.headers.getlist("prefer")))
+    body = await read(services, task_id, client, wait or 0)
     return json(body, {"Vary": "Prefer"} | ({"Preference-Applied": f"wait={wait}"} if wait else {}))
 
 
-async def cancel_task(task_id: UUID, services: Serving) -> Response:
+async def cancel_task(task_id: UUID, services: Serving, client: Client) -> Response:
     """Cancel a task that has not ended. If a worker has it already, its result is discarded."""
     async with services.engine.begin() as connection:
-        revoked = await verdicts.revoke(connection, task_id, None)
-    body = await read(services, task_id, None)
+        revoked = await verdicts.revoke(connection, task_id, client)
+    body = await read(services, task_id, client)
     if not revoked:
         raise Refused(
             409, "task-ended", f"Task {task_id} is {body['status']}: only a task that goes on can be cancelled."
@@ -71,12 +73,12 @@ async def cancel_task(task_id: UUID, services: Serving) -> Response:
     return json(body)
 
 
-async def replay_task(task_id: UUID, services: Serving) -> Response:
+async def replay_task(task_id: UUID, services: Serving, client: Client) -> Response:
     """Score a task that failed once more: its inputs were kept, and its attempts begin anew."""
     async with services.engine.begin() as connection:
-        waiting = await verdicts.replay(connection, task_id, None)
+        waiting = await verdicts.replay(connection, task_id, client)
     if waiting is None:
-        body = await read(services, task_id, None)
+        body = await read(services, task_id, client)
         raise Refused(409, "task-not-failed", f"Task {task_id} is {body['status']}: only a FAILURE can be replayed.")
     services.intake.publish_soon(waiting)
     return json({"task_id": task_id, "status": Status.PENDING}, {"Location": f"/task/{task_id}"}, status=202)
@@ -95,10 +97,10 @@ class Wanted(BaseModel):
     limit: int = Field(100, ge=1, le=1000)
 
 
-async def list_tasks(services: Serving, wanted: Annotated[Wanted, Query()]) -> TaskPage:
+async def list_tasks(services: Serving, client: Client, wanted: Annotated[Wanted, Query()]) -> TaskPage:
     """List tasks, newest first."""
     async with services.engine.connect() as connection:
-        rows = await tasks.page(connection, **{**dict(wanted), "limit": wanted.limit + 1})
+        rows = await tasks.page(connection, **{**dict(wanted), "client": client, "limit": wanted.limit + 1})
     shown = [TaskSummary(**row._mapping) for row in rows[: wanted.limit]]
     return TaskPage(tasks=shown, next=shown[-1].task_id if len(rows) > wanted.limit else None)
 
@@ -113,6 +115,14 @@ def _wait(prefer: str) -> int | None:
 
 
 _WAIT = re.compile(r'wait\s*=\s*"?0*([0-9]+)"?', re.IGNORECASE)
+
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "wait=N holds the answer for up to N seconds, until the task ends (RFC 7240)",
+    "required": False,
+    "schema": {"type": "string", "examples": ["wait=10"]},
+}
 
 _PREFERENCE = {
     "headers": {

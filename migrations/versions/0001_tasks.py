@@ -90,6 +90,8 @@ def upgrade() -> None:
         sa.Column("model_version", sa.Text(), nullable=False),
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("tasks_done", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("inputs_done", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("ready_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", "model", name="workers_pkey"),

@@ -23,7 +23,7 @@ from tests.running import REPORT, ROOT, eventually, free_port
 pytestmark = pytest.mark.compose
 
 PROJECT = "millrace-test"
-OURS = ("handler", "worker", "rescue", "flower")
+OURS = ("handler", "worker", "rescue", "webhooks", "flower")
 LASTING = ("postgres", "redis", *OURS)
 COMPILERS = (
     r"find / -xdev -type f,l \( -name 'gcc*' -o -name 'g++*' -o -name cc -o -name cc1 -o -name clang -o -name ld \)"

@@ -19,6 +19,7 @@ import pytest
 from tests.conftest import Servers
 from tests.running import REPORT, ROOT, eventually, free_port, temporary_open_folder
 
+ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 BASH = shutil.which("bash") or "bash"
 MAKE = shutil.which("make") or "make"
 
@@ -109,15 +110,19 @@ def test_the_quick_start_of_the_readme_works_as_it_is_printed(folder: Path, tmp_
     blocks = re.findall(r"```sh\n(.*?)```\n(?:\n?```(?:json|text)\n(.*?)```)?", quick_start, flags=re.DOTALL)
     commands = [(command, answer) for command, answer in blocks if not command.startswith(("git clone", "make up"))]
     assert len(commands) >= 4
+    ids: dict[str, str] = {}
     with make_up(folder, tmp_path / "out") as up:
         up.wait_until_ready()
         for command, answer in commands:
             run = command.replace("127.0.0.1:8081", f"127.0.0.1:{up.port}")
+            for printed, real in ids.items():
+                run = run.replace(printed, real)
             done = subprocess.run(
                 [BASH, "-euc", run], cwd=ROOT, env=up.environment, capture_output=True, text=True, timeout=60
             )
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
             assert _lasting(done.stdout) == _lasting(answer), command
+            ids |= dict(zip(ID.findall(answer), ID.findall(done.stdout), strict=True))
         assert up.stop(signal.SIGINT) < 10
 
 
@@ -159,7 +164,9 @@ def test_flower_is_closed_without_the_password_that_is_printed(folder: Path, tmp
         assert "secret word" not in " ".join(word for child in up.children() for word in child.cmdline())
 
 
-@pytest.mark.parametrize("program", ["uvicorn", "worker.rescue", "-m worker", "flower", "valkey", "postgres"])
+@pytest.mark.parametrize(
+    "program", ["uvicorn", "worker.rescue", "worker.webhooks", "-m worker", "flower", "valkey", "postgres"]
+)
 def test_whatever_dies_is_started_again(folder: Path, tmp_path: Path, program: str) -> None:
     with make_up(folder, tmp_path / "out") as up:
         up.wait_until_ready()
@@ -208,6 +215,6 @@ def test_servers_of_your_own_are_used_instead(
 
 def _lasting(answer: str) -> object:
     """Blank out what differs from run to run, ids and times; read JSON, which may be printed over several lines."""
-    answer = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>", answer)
+    answer = ID.sub("<id>", answer)
     answer = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00)?", "<time>", answer)
     return json.loads(answer) if answer.startswith("{") else " ".join(answer.split())

@@ -138,7 +138,7 @@ class TestRepublishing:
     """A task is published again when its message is lost, and only then."""
 
     def republish(self, connection: Connection, *, queue_empty: bool, patience: timedelta = NO_PATIENCE) -> list[UUID]:
-        found = claims.republish(connection, "m", queue_empty=queue_empty, patience=patience, limit=100)
+        found = claims.republish(connection, "m", 1, queue_empty=queue_empty, patience=patience, limit=100)
         return [task.task_id for task in found]
 
     def test_beside_an_empty_queue_what_waits_has_lost_its_message(self, engine: Engine) -> None:

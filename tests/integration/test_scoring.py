@@ -49,7 +49,8 @@ def add_task(engine: Engine, *reports: dict[str, object]) -> UUID:
 
 
 def score(engine: Engine, model: Resident, *task_ids: UUID) -> list[UUID]:
-    return scoring.score(engine, model, task_ids, LEASE, lambda _: contextlib.nullcontext())
+    ended = scoring.score(engine, model, task_ids, LEASE, lambda _: contextlib.nullcontext())
+    return [task.claim.task_id for task in ended]
 
 
 def outcome(engine: Engine, task_id: UUID) -> tuple[str, str | None, int]:
@@ -123,13 +124,13 @@ def test_the_result_of_a_task_that_was_cancelled_meanwhile_is_discarded(engine: 
 
 def test_a_task_that_takes_too_long_alone_fails_and_says_so(engine: Engine) -> None:
     task_id = add_task(engine, REPORT)
-    score(engine, resident(_out_of_time), task_id)
-    assert outcome(engine, task_id) == ("FAILURE", "scoring took longer than 60 s", 0)
+    score(engine, short_lived(), task_id)
+    assert outcome(engine, task_id) == ("FAILURE", "scoring took longer than 0 s", 0)
 
 
 def test_a_chunk_that_takes_too_long_is_left_to_rescue(engine: Engine) -> None:
     chunk = [add_task(engine, REPORT) for _ in range(2)]
-    score(engine, resident(_out_of_time), *chunk)
+    score(engine, short_lived(), *chunk)
     with engine.connect() as connection:
         overdue = connection.execute(
             text("SELECT count(*) FROM tasks WHERE status = 'STARTED' AND lease_until <= now()")
@@ -144,10 +145,25 @@ def test_a_model_that_does_not_reproduce_its_golden_rows_is_refused() -> None:
 
 def test_a_model_file_with_another_sha256_is_refused() -> None:
     found = artifact.current("report_scorer")
-    forged = dataclasses.replace(found, manifest={**found.manifest, "sha256": {"model.ubj": "0" * 64}})
+    forged = dataclasses.replace(
+        found, manifest={**found.manifest, "sha256": found.manifest["sha256"] | {"model.ubj": "0" * 64}}
+    )
     with pytest.raises(artifact.ArtifactTampered, match="the manifest says 0000"):
         artifact.verify(forged)
 
 
-def _out_of_time(columns: Columns) -> Columns:
+def test_a_stopping_worker_gives_its_chunk_back_and_the_attempt_does_not_count(engine: Engine) -> None:
+    chunk = [add_task(engine, REPORT) for _ in range(2)]
+    assert score(engine, resident(_interrupted), *chunk) == []
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT status, attempt - attempt_base, lease_until FROM tasks")).all()
+    assert [tuple(row) for row in rows] == [("PENDING", 0, None)] * 2
+
+
+def _interrupted(columns: Columns) -> Columns:
     raise SoftTimeLimitExceeded
+
+
+def short_lived() -> Resident:
+    """A model whose time limit is over when it is interrupted."""
+    return dataclasses.replace(resident(_interrupted), spec=dataclasses.replace(SPEC, time_limit=0))

@@ -1,0 +1,67 @@
+"""Watches how many inputs wait and how fast they are scored, and refuses submissions when too many wait.
+
+Sampled from PostgreSQL once a second, so that every handler sees the same backlog; what this handler accepts
+between two samples is added, so that a burst cannot slip in.
+"""
+
+import asyncio
+import math
+from collections import deque
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handler.problems import Refused
+from store import tasks, workers
+
+log = structlog.get_logger(__name__)
+
+INTERVAL = 1.0
+
+WINDOW = 15
+"""Samples by which the drain rate is measured; workers say every 5 s at the latest how much they have done."""
+
+MAX_RETRY_AFTER = 300
+
+
+class Backlog:
+    def __init__(self, engine: AsyncEngine, max_inputs: int) -> None:
+        self._engine = engine
+        self._max_inputs = max_inputs
+        self._waiting = 0
+        self._admitted = 0
+        self._done: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+
+    def admit(self, n_inputs: int) -> None:
+        """Count a submission in, or raise Refused with an honest Retry-After when the backlog has no room for it."""
+        excess = self._waiting + self._admitted + n_inputs - self._max_inputs
+        if excess > 0 and self._waiting + self._admitted > 0:  # a submission larger than the limit passes when alone
+            retry_after = self._seconds_to_drain(excess)
+            detail = f"{self._waiting + self._admitted} inputs wait already; try again in {retry_after} s."
+            raise Refused(503, "backlog-full", detail, headers={"Retry-After": str(retry_after)})
+        self._admitted += n_inputs
+
+    async def run(self) -> None:
+        """Sample until cancelled."""
+        while True:
+            admitted = self._admitted
+            try:
+                async with self._engine.connect() as connection:
+                    self._waiting = await tasks.waiting_inputs(connection)
+                    self._note_done(await workers.inputs_done(connection))
+                self._admitted -= admitted  # they are in the sample now, or were not stored after all
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("backlog_unknown", error=str(error))
+            await asyncio.sleep(INTERVAL)
+
+    def _note_done(self, inputs: int) -> None:
+        if self._done and inputs < self._done[-1][1]:  # a worker process has left and taken its count with it
+            self._done.clear()
+        self._done.append((asyncio.get_running_loop().time(), inputs))
+
+    def _seconds_to_drain(self, inputs: int) -> int:
+        (start, before), (end, after) = (self._done[0], self._done[-1]) if self._done else ((0, 0), (0, 0))
+        if after == before:
+            return MAX_RETRY_AFTER
+        return min(MAX_RETRY_AFTER, math.ceil(inputs * (end - start) / (after - before)))

@@ -1,0 +1,65 @@
+"""`callback_url` from the submission to the receiver, through every program."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.receiving import SECRET, receiving
+from tests.running import REPORT, Platform, Program, eventually
+
+URL = "https://example.com/hook?token=token-of-the-receiver"
+
+
+@pytest.fixture
+def own(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Platform]:
+    settings = {"WEBHOOK_SECRET": SECRET, "WEBHOOK_ALLOW_PRIVATE": "true", "LOG_LEVEL": "DEBUG"}
+    with Platform(database_url, redis_url, tmp_path, **settings) as platform:
+        environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, **settings}
+        program = Program("webhooks", ["worker.webhooks"], environment, tmp_path)
+        yield platform
+        program.stop()
+    printed = "".join(log.read_text() for log in tmp_path.glob("*.log"))
+    assert SECRET.removeprefix("whsec_") not in printed
+    assert "token-of-the-receiver" not in printed
+
+
+def test_the_receiver_of_a_submission_is_told_what_became_of_it(own: Platform) -> None:
+    with receiving() as receiver:
+        url = f"{receiver.url}?token=token-of-the-receiver"
+        for path, body in [("/submit", [REPORT]), ("/models/report_scorer/submit", [REPORT]), ("/predict", REPORT)]:
+            answer = own.client.post(path, params={"callback_url": url}, json=body)
+            assert answer.status_code in (200, 202), answer.text
+            event = eventually(lambda: receiver.received and receiver.received.pop(), within=10).verified()
+            assert event["type"] == "task.succeeded"
+            assert event["data"]["task_id"] == answer.json()["task_id"]
+            assert own.finished(event["data"]["task_id"])["status"] == "SUCCESS"
+
+
+def test_a_repeated_submission_is_told_once(own: Platform, engine: Engine) -> None:
+    with receiving() as receiver:
+        for _ in range(2):
+            headers = {"Idempotency-Key": "one"}
+            answer = own.client.post("/submit", params={"callback_url": receiver.url}, json=[REPORT], headers=headers)
+            assert answer.status_code == 202
+        eventually(lambda: receiver.received)
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM webhooks")).scalar_one() == 1
+
+
+def test_without_a_secret_a_callback_url_is_refused_with_the_remedy(platform: Platform) -> None:
+    answer = platform.client.post("/submit", params={"callback_url": URL}, json=[REPORT])
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:millrace:problem:webhooks-off")
+    assert "WEBHOOK_SECRET" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("url", ["", "hook", "ftp://example.com/", "https://user@example.com/"])
+def test_a_callback_url_that_cannot_be_one_is_refused_and_nothing_stored(
+    own: Platform, engine: Engine, url: str
+) -> None:
+    answer = own.client.post("/submit", params={"callback_url": url}, json=[REPORT])
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:millrace:problem:invalid-callback-url")
+    assert answer.json()["errors"][0]["parameter"] == "callback_url"
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM tasks")).scalar_one() == 0

@@ -1,0 +1,129 @@
+"""Overload is said, and stopping loses nothing."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import Engine, text
+
+from cli.main import main
+from tests.running import REPORT, Platform, eventually
+
+BATCH = 1_000
+QUICK = {"RESCUE_INTERVAL_SECONDS": "0.3", "REPUBLISH_AFTER_SECONDS": "1"}
+
+
+@pytest.fixture
+def small(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Platform]:
+    """A platform that lets 5 batches wait."""
+    with Platform(database_url, redis_url, tmp_path, **QUICK, MAX_BACKLOG_INPUTS=str(5 * BATCH)) as platform:
+        yield platform
+
+
+def submit(platform: Platform, inputs: int = BATCH) -> httpx.Response:
+    return platform.client.post("/submit", json=[REPORT] * inputs)
+
+
+class TestBackpressure:
+    def test_past_the_backlog_submissions_are_refused_and_reading_goes_on(self, small: Platform) -> None:
+        small.worker.stop()
+        answers = [submit(small) for _ in range(8)]
+        assert [answer.status_code for answer in answers] == [202] * 5 + [503] * 3
+        refused = answers[-1]
+        assert refused.json()["type"] == "urn:millrace:problem:backlog-full"
+        assert 1 <= int(refused.headers["retry-after"]) <= 300
+        assert small.client.get("/tasks").status_code == 200
+        assert small.client.get(f"/task/{answers[0].json()['task_id']}").json()["status"] == "PENDING"
+
+        small.worker = small.start_worker()
+        for answer in answers[:5]:
+            assert small.finished(answer.json()["task_id"])["status"] == "SUCCESS"
+        eventually(lambda: submit(small).status_code == 202, within=5)
+
+    def test_a_submission_larger_than_the_limit_passes_when_nothing_waits(self, small: Platform) -> None:
+        answer = eventually(lambda: (a := submit(small, 6 * BATCH)).status_code == 202 and a)
+        assert small.finished(answer.json()["task_id"])["status"] == "SUCCESS"
+
+    def test_the_wait_that_is_asked_for_fits_the_speed_of_the_workers(self, small: Platform) -> None:
+        waits = []
+        stop = time.monotonic() + 12
+        while time.monotonic() < stop:
+            answer = submit(small)
+            if answer.status_code == 503:
+                waits.append(int(answer.headers["retry-after"]))
+                time.sleep(0.05)
+        assert waits, "the backlog never filled"
+        assert waits[-1] <= 5, "a backlog of 5,000 inputs takes far less than a second to score"
+
+
+class TestStopping:
+    def test_a_request_that_waits_is_answered_when_its_handler_stops(self, small: Platform) -> None:
+        small.worker.stop()
+        task_id = submit(small, 1).json()["task_id"]
+        answers: list[httpx.Response] = []
+        waiting = threading.Thread(
+            target=lambda: answers.append(
+                httpx.get(f"{small.url}/task/{task_id}", headers={"Prefer": "wait=50"}, timeout=60)
+            )
+        )
+        waiting.start()
+        time.sleep(1)
+        start = time.monotonic()
+        small.handler.stop()
+        waiting.join()
+        assert time.monotonic() - start < 20
+        assert (answers[0].status_code, answers[0].json()["status"]) == (200, "PENDING")
+
+    def test_a_stopping_worker_leaves_no_lease_behind(
+        self, database_url: str, redis_url: str, tmp_path: Path, engine: Engine
+    ) -> None:
+        """Its chunk is held up by a lock, so that it cannot finish within its grace."""
+        with Platform(database_url, redis_url, tmp_path, **QUICK, WORKER_GRACE_SECONDS="1") as own:
+            with engine.begin() as holder:
+                holder.execute(text("LOCK TABLE report_scores IN EXCLUSIVE MODE"))
+                task_id = submit(own).json()["task_id"]
+                eventually(lambda: own.client.get(f"/task/{task_id}").json()["status"] == "STARTED")
+                own.worker.process.terminate()
+                time.sleep(2)
+            own.worker.process.wait(20)
+            with engine.connect() as connection:
+                assert connection.execute(text("SELECT count(*) FROM tasks WHERE status = 'STARTED'")).scalar_one() == 0
+            own.worker = own.start_worker()
+            assert own.finished(task_id)["status"] == "SUCCESS"
+
+
+class TestReplayCommand:
+    def fail_all(self, engine: Engine) -> None:
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE tasks SET status = 'FAILURE', error = 'lost', finished_at = now()"))
+
+    def test_failed_tasks_are_scored_again(
+        self, small: Platform, engine: Engine, monkeypatch: pytest.MonkeyPatch, database_url: str
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", database_url)
+        small.worker.stop()
+        ids = [submit(small, 1).json()["task_id"] for _ in range(3)]
+        self.fail_all(engine)
+        one = CliRunner().invoke(main, ["replay", ids[0]])
+        assert (one.exit_code, one.output) == (0, "1 task will be scored again within seconds\n")
+        rest = CliRunner().invoke(main, ["replay", "--failed", "--since", "1h"])
+        assert (rest.exit_code, rest.output) == (0, "2 tasks will be scored again within seconds\n")
+        small.worker = small.start_worker()
+        assert {small.finished(task_id)["status"] for task_id in ids} == {"SUCCESS"}
+
+    def test_what_is_no_failed_task_is_said(
+        self, small: Platform, monkeypatch: pytest.MonkeyPatch, database_url: str
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", database_url)
+        task_id = submit(small, 1).json()["task_id"]
+        done = CliRunner().invoke(main, ["replay", task_id])
+        assert done.exit_code == 1
+        assert f"{task_id} is no failed task" in done.output
+
+    @pytest.mark.parametrize("words", [[], ["--failed"], ["--since", "1h"], ["--failed", "--since", "yesterday"]])
+    def test_a_command_that_makes_no_sense_is_refused(self, words: list[str]) -> None:
+        assert CliRunner().invoke(main, ["replay", *words]).exit_code == 2

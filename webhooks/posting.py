@@ -1,0 +1,137 @@
+"""Posts one event to its receiver and says what came back."""
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from uuid import UUID
+
+import certifi
+import httpcore
+
+from webhooks.network import CheckedNetwork
+from webhooks.signing import key_for, signatures
+from webhooks.urls import UrlRefused, target
+
+MAX_DRAINED = 4096
+"""Bytes of an answer that are read, for the connection's sake: nothing in them matters."""
+
+DRAIN_TIMEOUT = 1.0
+"""Seconds for the same."""
+
+KEPT_OPEN = 5.0
+"""Seconds that a connection is kept for the next delivery to the same host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A task has ended."""
+
+    task_id: UUID
+    model: str
+    status: str
+    ended_at: datetime
+    client: str | None
+
+    @property
+    def id(self) -> str:
+        """The same for every attempt, and another one when the task is replayed and ends again."""
+        return f"msg_{self.task_id.hex}_{int(self.ended_at.timestamp() * 1_000_000)}"
+
+    def body(self) -> bytes:
+        kind = {"SUCCESS": "succeeded", "FAILURE": "failed"}.get(self.status, self.status.lower())
+        content = {
+            "type": f"task.{kind}",
+            "timestamp": self.ended_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "data": {"task_id": str(self.task_id), "status": self.status, "model": self.model},
+        }
+        return json.dumps(content, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a receiver said, or why it could not be asked. Never more of its answer than that: others read this."""
+
+    status: int | None = None
+    error: str | None = None
+    retry_after: float | None = None
+
+    @property
+    def delivered(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def gone(self) -> bool:
+        return self.status == 410
+
+
+class Poster:
+    def __init__(self, keys: Sequence[bytes], network: CheckedNetwork, timeout: float, *, allow_private: bool) -> None:
+        self._keys = keys
+        self._timeout = timeout
+        self._allow_private = allow_private
+        trust = ssl.create_default_context()  # the system's certificates and SSL_CERT_FILE,
+        trust.load_verify_locations(certifi.where())  # and Mozilla's where the system has none
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=trust, max_connections=None, keepalive_expiry=KEPT_OPEN, network_backend=network
+        )
+
+    async def post(self, event: Event, url: str) -> Answer:
+        """Post the event, signed, within the timeout. A redirect is an answer like any other."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._post(event, url)
+        except UrlRefused as error:
+            return Answer(error=str(error))
+        except TimeoutError:
+            return Answer(error=f"no answer within {self._timeout:g} s")
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
+            return Answer(error=f"{type(error).__name__}: {error}")
+
+    async def close(self) -> None:
+        await self._pool.aclose()
+
+    async def _post(self, event: Event, url: str) -> Answer:
+        to = target(url, allow_private=self._allow_private)
+        body, now = event.body(), int(time.time())
+        keys = [key_for(key, event.client) for key in self._keys]
+        headers: dict[bytes | str, bytes | str] = {
+            "Host": to.netloc,
+            "Content-Type": "application/json",
+            "User-Agent": "Millrace",
+            "webhook-id": event.id,
+            "webhook-timestamp": str(now),
+            "webhook-signature": signatures(keys, event.id, now, body),
+        }
+        where = httpcore.URL(scheme=to.scheme, host=to.host, port=to.port, target=to.path)
+        async with self._pool.stream("POST", where, headers=headers, content=body) as response:
+            await _drain(response)
+            return Answer(response.status, retry_after=_retry_after(response))
+
+
+async def _drain(response: httpcore.Response) -> None:
+    """Read what a short answer has left, so that its connection can be used again."""
+    drained = 0
+    with suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError):
+        async with asyncio.timeout(DRAIN_TIMEOUT):
+            async for part in response.aiter_stream():
+                drained += len(part)
+                if drained > MAX_DRAINED:
+                    return
+
+
+def _retry_after(response: httpcore.Response) -> float | None:
+    """Return the seconds that the receiver asks for, given as seconds or as a date (RFC 9110, 10.2.3)."""
+    given = (value for name, value in response.headers if name.lower() == b"retry-after")
+    value = next(given, b"").decode("latin-1").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return (parsedate_to_datetime(value).replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
+    except ValueError:
+        return None

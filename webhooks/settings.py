@@ -1,0 +1,30 @@
+"""Whether submissions may name a callback URL, and what their deliveries are signed with."""
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from webhooks.signing import key_of
+
+
+class WebhookSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="whsec_…; several, separated by spaces, while one is being replaced: the new one first",
+    )
+    webhook_allow_private: bool = Field(
+        default=False, description="for development: deliver to private addresses and over plain http as well"
+    )
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secrets_are_well_formed(cls, secret: SecretStr | None) -> SecretStr | None:
+        for one in secret.get_secret_value().split() if secret else ():
+            key_of(one)
+        return secret
+
+    @property
+    def keys(self) -> list[bytes]:
+        """The signing keys; without any, no submission may name a callback URL."""
+        return [key_of(one) for one in self.webhook_secret.get_secret_value().split()] if self.webhook_secret else []
