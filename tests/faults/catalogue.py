@@ -1,0 +1,36 @@
+"""Serves the faulty model beside the real ones, from a copy of `models/`: the product knows nothing of it."""
+
+import json
+import shutil
+from pathlib import Path
+
+from sqlalchemy import Engine, MetaData
+
+from models.artifact import sha256
+from store.predictions import predictions_table
+from tests.faults.faulty.spec import SPEC
+from tests.running import ROOT
+
+GOLDEN = {"input": {"act": "score", "number": 7}, "output": {"double": 14}}
+NOT_SERVED = shutil.ignore_patterns("__pycache__")
+
+
+def copy_with_faulty(folder: Path) -> dict[str, str]:
+    """Make a copy of `models/` with the faulty one, and return the settings with which programs take it for theirs."""
+    models = folder / "models"
+    shutil.copytree(ROOT / "models", models, ignore=NOT_SERVED)
+    shutil.copytree(Path(__file__).parent / SPEC.name, models / SPEC.name, ignore=NOT_SERVED)
+    artifact = models / SPEC.name / "artifact" / "1.0.0"
+    artifact.mkdir(parents=True)
+    (artifact.parent / "CURRENT").write_text("1.0.0\n")
+    (artifact / "golden.jsonl").write_text(json.dumps(GOLDEN) + "\n")
+    manifest = {"version": "1.0.0", "sha256": {"golden.jsonl": sha256(artifact / "golden.jsonl")}}
+    (artifact / "manifest.json").write_text(json.dumps(manifest))
+    # Both Python and uvicorn would put the checkout, where the programs start, before this.
+    return {"PYTHONPATH": f"{folder}:{ROOT}", "PYTHONSAFEPATH": "1", "UVICORN_APP_DIR": str(folder)}
+
+
+def create_table(engine: Engine) -> None:
+    metadata = MetaData()
+    predictions_table(SPEC.table, [*SPEC.input_columns, *SPEC.output_columns], metadata)
+    metadata.create_all(engine)

@@ -1,0 +1,41 @@
+"""A site to break, and which of the tests run when nobody asked for faults by name."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.report import FOLDER
+from tests.faults.site import Site
+from tests.running import temporary_open_folder
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "faults: takes minutes (make test-faults)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long tests unless `-m faults` asks for them (make test-faults)."""
+    if "faults" in config.option.markexpr:
+        return
+    long = [item for item in items if item.get_closest_marker("faults")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with temporary_open_folder() as folder:
+        try:
+            with Site(folder) as site:
+                yield site
+        finally:
+            _keep_logs(folder)
+
+
+def _keep_logs(folder: Path) -> None:
+    logs = FOLDER / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    for log in folder.glob("*.log"):
+        shutil.copy(log, logs)

@@ -1,0 +1,1 @@
+"""A model that misbehaves on demand. It lies beside the tests; `tests/faults/catalogue.py` serves it."""

@@ -1,0 +1,51 @@
+"""What a run of faults came to, for people and for programs."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.faults.checker import Verdict
+from tests.faults.stream import Ledger
+from tests.running import ROOT
+
+FOLDER = ROOT / "build" / "faults"
+
+
+@dataclass
+class Report:
+    name: str
+    seed: int
+    seconds: float = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    slowest: tuple[float, str] = (0.0, "no fault")
+    """Seconds from the end of faults until all that was accepted by then was final, and after which faults."""
+    discarded: int = 0
+    """Results of zombies that changed nothing."""
+
+    def recovered(self, seconds: float, after: str) -> None:
+        self.slowest = max(self.slowest, (round(seconds, 1), after))
+
+    def conclude(self, verdict: Verdict, ledger: Ledger) -> None:
+        """Print the report and write it to build/faults."""
+        result = {
+            "name": self.name,
+            "seed": self.seed,
+            "seconds": round(self.seconds),
+            "faults": dict(sorted(self.faults.items())),
+            **{key: len(value) if isinstance(value, list) else value for key, value in vars(verdict).items()},
+            "read": len(ledger.read),
+            "zombie_results_discarded": self.discarded,
+            "slowest_recovery_seconds": self.slowest[0],
+            "slowest_recovery_after": self.slowest[1],
+            "answers": dict(sorted(ledger.answers.items())),
+            "errors": verdict.errors,
+        }
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        file = FOLDER / f"{self.name.replace(' ', '-')}-{self.seed}.json"
+        file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        shown = {key: value for key, value in result.items() if key not in ("errors", "faults")}
+        print(f"\n{'':-<100}")
+        print("\n".join(f"{key.replace('_', ' '):26} {value}" for key, value in shown.items()))
+        print("\n".join(f"{count:4} x {fault}" for fault, count in sorted(self.faults.items())))
+        if verdict.errors:
+            print(verdict)

@@ -1,0 +1,47 @@
+"""Faults mixed at random, at a steady load. The seed is printed; FAULT_SEED repeats a run, FAULT_SECONDS its length."""
+
+import os
+import random
+import time
+
+import pytest
+
+from tests.faults.faults import FAULTS
+from tests.faults.report import Report
+from tests.faults.running import run, strike
+from tests.faults.site import Site
+
+SECONDS = float(os.environ.get("FAULT_SECONDS", "120"))
+SEED = os.environ.get("FAULT_SEED")
+TOGETHER = (1, 1, 2, 2, 3)
+"""How many faults strike at once."""
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_mixed_faults_lose_nothing_and_double_nothing(site: Site) -> None:
+    seed = int(SEED) if SEED else random.SystemRandom().randrange(10**6)
+    print(f"\nFAULT_SEED={seed}")
+
+    def breaking(report: Report, chance: random.Random) -> None:
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            strike(site, report, chance, chance.sample(list(FAULTS), chance.choice(TOGETHER)))
+            time.sleep(chance.uniform(0, 2))
+
+    verdict = run(site, Report("mixed", seed), breaking)
+    assert verdict.errors == {}
+    assert verdict.accepted > 0
+
+
+def test_a_few_faults_lose_nothing_and_double_nothing(site: Site) -> None:
+    """The short version of the suite, for every test run."""
+
+    def breaking(report: Report, chance: random.Random) -> None:
+        strike(site, report, chance, ["worker process killed", "Redis flushed"])
+        strike(site, report, chance, ["Postgres stopped at once, restarted", "connections to Redis reset"])
+        strike(site, report, chance, ["worker killed", "handler killed"])
+
+    verdict = run(site, Report("short", seed=1), breaking)
+    assert verdict.errors == {}
+    assert verdict.accepted > 0
