@@ -186,7 +186,9 @@ class _Up:
         table.add_row("API keys", needed if self._settings.auth == "required" else "not needed (AUTH=off)")
         processes = self._settings.worker_concurrency
         table.add_row("worker", f"{processes} process{'es' if processes > 1 else ''}, models loaded")
-        table.add_row("Flower", f"{flower}   user {self._flower_auth.replace(':', '   password ', 1)}")
+        user, password = self._flower_auth.split(":", 1)
+        table.add_row("Flower", flower)
+        table.add_row("", f"user {user}   password {password}")
         table.add_row("SQL", ".venv/bin/millrace psql")
         table.add_row("questions", ".venv/bin/millrace sql")
         table.add_row("logs", f"{local.FOLDER}/logs/*.log")

@@ -11,10 +11,6 @@ from tests.faults.site import Site
 from tests.running import temporary_open_folder
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "faults: takes minutes (make test-faults)")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the long tests unless `-m faults` asks for them (make test-faults)."""
     if "faults" in config.option.markexpr:
