@@ -58,7 +58,9 @@ def create_app() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = connect_async(str(store.database_url), pool_size=store.database_pool_size)
+        engine = connect_async(
+            str(store.database_url), pool_size=store.database_pool_size, timeout=store.database_timeout_seconds
+        )
         intake = Intake(engine, create_celery(str(broker.redis_url)))
         waiters = Waiters(str(broker.redis_url))
         backlog = Backlog(engine, settings.max_backlog_inputs)

@@ -20,6 +20,7 @@ from store.settings import StoreSettings
 from worker import residency, scoring
 from worker.presence import Presence
 from worker.settings import WorkerSettings
+from worker.watched import WatchedEngine
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ class WorkerProcess:
             os.kill(os.getppid(), signal.SIGTERM)
             time.sleep(self._settings.lease_seconds)  # until the parent ends this process
             raise
-        self._engine = connect(str(self._store.database_url))
+        self._engine = WatchedEngine(connect(str(self._store.database_url)), self._store.database_timeout_seconds)
         self._announcer = Announcer(str(self._broker.redis_url))
         self._presence = Presence(self._engine, residency.versions(self._residents), self._settings.lease)
         self._presence.start()

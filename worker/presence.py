@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from uuid_utils.compat import uuid7
 
 from store import claims, workers
 from store.claims import Claim
+from worker.watched import Transactions
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ MAX_SILENCE = 5.0
 class Presence:
     """One worker process, as the database sees it."""
 
-    def __init__(self, engine: Engine, versions: Mapping[str, str], lease: timedelta) -> None:
+    def __init__(self, engine: Transactions, versions: Mapping[str, str], lease: timedelta) -> None:
         self._engine = engine
         self._loaded = {model: workers.Loaded(version) for model, version in versions.items()}
         self._lease = lease

@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
-from sqlalchemy import Engine, MetaData
+from sqlalchemy import MetaData
 from sqlalchemy.exc import InterfaceError, OperationalError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -22,6 +22,7 @@ from store.claims import Claim, ClaimedTask
 from store.copying import copy
 from store.predictions import predictions_table
 from worker.residency import Resident
+from worker.watched import Transactions
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +45,7 @@ class Outcome:
 
 
 def score(
-    engine: Engine,
+    engine: Transactions,
     resident: Resident,
     task_ids: Sequence[UUID],
     lease: timedelta,
@@ -82,7 +83,7 @@ def score(
 
 
 @persistently
-def _claim(engine: Engine, task_ids: Sequence[UUID], lease: timedelta) -> list[ClaimedTask]:
+def _claim(engine: Transactions, task_ids: Sequence[UUID], lease: timedelta) -> list[ClaimedTask]:
     with engine.begin() as connection:
         return claims.claim(connection, task_ids, lease)
 
@@ -112,7 +113,7 @@ def _predict(resident: Resident, tasks: Sequence[ClaimedTask]) -> Outcome:
 
 
 @persistently
-def _finish(engine: Engine, resident: Resident, outcome: Outcome) -> set[UUID]:
+def _finish(engine: Transactions, resident: Resident, outcome: Outcome) -> set[UUID]:
     """Store everything in one transaction, for the tasks that are still ours, and return their ids."""
     with engine.begin() as connection:
         finished = claims.finish(connection, [task.claim for task, _ in outcome.scored], resident.version)
@@ -146,14 +147,14 @@ def _store(connection: Any, resident: Resident, kept: Sequence[tuple[ClaimedTask
     copy(connection, predictions_table(spec.table, described, MetaData()), columns)
 
 
-def _give_back(engine: Engine, owned: Sequence[Claim]) -> set[UUID]:
+def _give_back(engine: Transactions, owned: Sequence[Claim]) -> set[UUID]:
     with engine.begin() as connection:
         claims.give_back(connection, owned)
     log.info("chunk_given_back", task_ids=[str(claim.task_id) for claim in owned])
     return set()
 
 
-def _out_of_time(engine: Engine, resident: Resident, owned: Sequence[Claim]) -> set[UUID]:
+def _out_of_time(engine: Transactions, resident: Resident, owned: Sequence[Claim]) -> set[UUID]:
     """Fail a task that took too long alone; let rescue take several back at once, to be tried one by one."""
     with engine.begin() as connection:
         if len(owned) > 1:

@@ -102,11 +102,11 @@ async def _accept(
                 callback_url=wanted.callback_url,
                 client=client,
                 idempotency_key=key,
-                fingerprint=None if key is None else options.fingerprint(spec.name, payload),
+                fingerprint=None if key is None else options.fingerprint(spec.name, wanted.callback_url, payload),
             )
         )
     except KeyReused:
-        detail = f"Idempotency-Key {key!r} came with another body before; use a new key for a new submission."
+        detail = f"Idempotency-Key {key!r} came with another body or callback_url before; use a new key."
         raise Refused(422, "idempotency-key-reused", detail) from None
 
 

@@ -21,6 +21,7 @@ from store.engine import connect
 from tests.faults.proxy import Proxy
 from tests.running import Program, eventually, free_port
 
+DATABASE_TIMEOUT = 8.0
 QUICK = {
     "WORKER_CONCURRENCY": "1",
     "OMP_NUM_THREADS": "1",
@@ -28,6 +29,7 @@ QUICK = {
     "LEASE_SECONDS": "2",
     "RESCUE_INTERVAL_SECONDS": "0.5",
     "REPUBLISH_AFTER_SECONDS": "2",
+    "DATABASE_TIMEOUT_SECONDS": str(DATABASE_TIMEOUT),
     # A stream of good inputs under faults at this rate: none of them is to blame when its worker dies again and again.
     "MAX_ATTEMPTS": "20",
 }
