@@ -37,10 +37,7 @@ class Services:
 def prediction_tables(specs: dict[str, Spec]) -> dict[str, Table]:
     """Return each model's table of predictions by the model's name."""
     metadata = MetaData()
-    return {
-        spec.name: predictions_table(spec.table, [*spec.input_columns, *spec.output_columns], metadata)
-        for spec in specs.values()
-    }
+    return {spec.name: predictions_table(spec.table, spec.stored_columns, metadata) for spec in specs.values()}
 
 
 async def _services(request: Request) -> Services:

@@ -130,7 +130,7 @@ def _finish(engine: Transactions, resident: Resident, outcome: Outcome) -> set[U
 
 def _store(connection: Any, resident: Resident, kept: Sequence[tuple[ClaimedTask, Columns]]) -> None:
     spec = resident.spec
-    described = [*spec.input_columns, *spec.output_columns]
+    described = spec.stored_columns
     counts = [task.n_inputs for task, _ in kept]
     ids = np.frombuffer(b"".join(task.claim.task_id.bytes for task, _ in kept), "V16")
     columns: dict[str, Values] = {

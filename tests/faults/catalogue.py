@@ -32,5 +32,5 @@ def copy_with_faulty(folder: Path) -> dict[str, str]:
 
 def create_table(engine: Engine) -> None:
     metadata = MetaData()
-    predictions_table(SPEC.table, [*SPEC.input_columns, *SPEC.output_columns], metadata)
+    predictions_table(SPEC.table, SPEC.stored_columns, metadata)
     metadata.create_all(engine)
