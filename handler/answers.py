@@ -69,12 +69,15 @@ class Heartbeat(BaseModel):
 
 
 class Readiness(BaseModel):
-    """What the handler needs in order to get inputs scored, and which of it is missing."""
+    """Whether submissions can be taken in, and which models are loaded somewhere."""
 
     ready: bool = Field(examples=[True])
     postgres: str = Field(examples=["ok"])
     schema_revision: str = Field(examples=["ok"])
-    models: dict[str, int] = Field(description="Ready worker processes of each model", examples=[{"report_scorer": 1}])
+    models: dict[str, int] = Field(
+        description="Worker processes that have each model loaded; with 0, its tasks wait",
+        examples=[{"report_scorer": 1}],
+    )
 
 
 @cache
@@ -103,6 +106,6 @@ def any_task(specs: dict[str, Spec]) -> Any:
     return answer
 
 
-def json(body: dict[str, Any], headers: dict[str, str] | None = None, status: int = 200) -> Response:
+def json(body: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:
     """Answer with JSON, at a tenth of the cost of a pydantic model: a task may hold 10,000 scores."""
     return Response(msgspec.json.encode(body), status, headers, "application/json")

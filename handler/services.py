@@ -13,7 +13,7 @@ from handler.keyring import Keyring
 from handler.rate import Limiter
 from handler.settings import HandlerSettings
 from handler.waiters import Waiters
-from models.contract import Spec
+from models.contract import Manifest, Spec
 from store.predictions import predictions_table
 from webhooks.settings import WebhookSettings
 
@@ -28,6 +28,7 @@ class Services:
     backlog: Backlog
     specs: dict[str, Spec]
     tables: dict[str, Table]
+    manifests: dict[str, Manifest]
     schema_head: str
     schema_older: frozenset[str]
     keyring: Keyring | None

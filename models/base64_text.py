@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 
 class Base64Encoder(EncoderProtocol):
-    """Pydantic's own skips characters that are not in the alphabet; what was garbled would be stored as another image."""
+    """Strict: pydantic's own skips what is not in the alphabet, and would store a garbled image as another one."""
 
     @classmethod
     def decode(cls, data: bytes) -> bytes:

@@ -139,6 +139,6 @@ def _column(name: str, field: FieldInfo) -> Column:
         return Column(name, "integer" if fits else "bigint", nullable)
     if kind not in _KINDS:
         raise TypeError(
-            f"field {name!r}: no column type for {kind!r}; use str, int, float or bool, Base64, list[str] or list[float]"
+            f"field {name!r}: no column type for {kind!r}; use str, int, float or bool, Base64, list[str], list[float]"
         )
     return Column(name, _KINDS[kind], nullable)

@@ -1,7 +1,7 @@
 """The models that a worker process keeps in memory: verified, loaded, checked on golden rows, handed out."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -51,12 +51,12 @@ class Resident:
         return outputs
 
 
-def load() -> dict[str, Resident]:
-    """Load every served model.
+def load(models: Iterable[str]) -> dict[str, Resident]:
+    """Load these models.
 
     Call it after the fork only: OpenMP runtimes that were used in the parent hang in a child.
     """
-    return {name: _load(spec) for name, spec in catalogue.specs().items()}
+    return {name: _load(catalogue.specs()[name]) for name in models}
 
 
 def _load(spec: Spec) -> Resident:
