@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -62,6 +62,29 @@ class ModelCard(ServedModel):
     evaluation: dict[str, Any] = Field(
         description="Metrics on data that training did not see", examples=[{"model": {"roc_auc": 0.9}}]
     )
+
+
+class LoadedModel(BaseModel):
+    model: str = Field(examples=["report_scorer"])
+    version: str = Field(examples=["1.0.0"])
+    tasks_done: int = Field(description="Since the process started", examples=[41])
+    inputs_done: int = Field(examples=[4100])
+
+
+class Worker(BaseModel):
+    """One worker process, as it was at most 10 s ago."""
+
+    id: UUID = Field(examples=[_EXAMPLE_ID])
+    host: str = Field(examples=["worker-1"])
+    pid: int = Field(examples=[17])
+    status: Literal["idle", "working"] = Field(examples=["working"])
+    model: str | None = Field(description="The model whose tasks it works on", examples=["report_scorer"])
+    since: datetime = Field(
+        description="When it began to work on them; of an idle one, when it became ready",
+        examples=["2026-01-31T09:00:00.004000Z"],
+    )
+    tasks_done: int = Field(examples=[41])
+    models: list[LoadedModel] = Field(description="What it has in memory")
 
 
 class Heartbeat(BaseModel):

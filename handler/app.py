@@ -19,7 +19,7 @@ from handler.backlog import Backlog
 from handler.intake import Intake
 from handler.keyring import Keyring
 from handler.rate import Limiter, Rate
-from handler.routes import endpoints, health, models, submissions, tasks
+from handler.routes import endpoints, health, models, submissions, tasks, workers
 from handler.services import Services, prediction_tables
 from handler.settings import HandlerSettings
 from handler.waiters import Waiters
@@ -110,7 +110,13 @@ def create_app() -> FastAPI:
     openapi.describe_problems(app)
     if guarded:
         identity.describe(app)
-    for closed in (submissions.router(specs()), endpoints.router(specs()), tasks.router(specs()), models.router):
+    for closed in (
+        submissions.router(specs()),
+        endpoints.router(specs()),
+        tasks.router(specs()),
+        models.router,
+        workers.router,
+    ):
         app.include_router(
             closed,
             dependencies=[Depends(identity.identify)],

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -73,8 +74,9 @@ class WorkerProcess:
 
     def score(self, model: str, task_ids: Sequence[UUID]) -> None:
         """Score one chunk and tell whoever waits for it."""
+        holding = partial(self._presence.holding, model)
         ended = scoring.score(
-            self._engine, self._residents[model], task_ids, self._settings.lease, self._presence.holding, self._cache
+            self._engine, self._residents[model], task_ids, self._settings.lease, holding, self._cache
         )
         if ended:
             self._presence.count(model, len(ended), sum(task.n_inputs for task in ended))

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -44,13 +45,15 @@ class Presence:
             workers.gone(connection, self._id)
 
     @contextmanager
-    def holding(self, held: Sequence[Claim]) -> Iterator[None]:
-        """Renew these claims' leases until the block ends."""
+    def holding(self, model: str, held: Sequence[Claim]) -> Iterator[None]:
+        """Renew the leases of these claims of the model's tasks until the block ends."""
         self._held = tuple(held)
+        self._loaded[model].working_since = time.monotonic()
         try:
             yield
         finally:
             self._held = ()
+            self._loaded[model].working_since = None
 
     def count(self, model: str, tasks: int, inputs: int) -> None:
         """Note what was done; it is told with the next sign of life."""
