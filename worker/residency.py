@@ -49,8 +49,8 @@ class Resident:
                 raise WrongOutputs(f"the model gave {len(values)} values of {column.name!r} for {n_inputs} inputs")
             if column.kind in ("double", "double[]") and not _finite(values):
                 raise WrongOutputs(f"the model gave a {column.name!r} that is not a finite number")
-            if column.kind in ("text", "text[]") and any(map(_has_nul, values)):
-                raise WrongOutputs(f"the model gave a {column.name!r} with a NUL, which PostgreSQL cannot store")
+            if column.kind in ("text", "text[]") and not all(_storable(value, column.nullable) for value in values):
+                raise WrongOutputs(f"the model gave a {column.name!r} that is no text, or has a NUL in it")
         return outputs
 
 
@@ -60,8 +60,10 @@ def _finite(values: Values) -> bool:
     return bool(np.isfinite(values).all())
 
 
-def _has_nul(value: Any) -> bool:
-    return "\0" in value if isinstance(value, str) else value is not None and any("\0" in item for item in value)
+def _storable(value: Any, nullable: bool) -> bool:
+    if isinstance(value, list):
+        return all(_storable(item, False) for item in value)
+    return (nullable and value is None) or (isinstance(value, str) and "\0" not in value)
 
 
 def load(models: Iterable[str]) -> dict[str, Resident]:

@@ -156,13 +156,12 @@ def test_files_that_are_not_those_of_the_manifest_are_refused(model: Resident, t
 
 
 def test_a_model_that_misses_its_golden_rows_is_refused(model: Resident) -> None:
-    wrong = dict.fromkeys(("label", "translation"), "wrong")
-
     class Wrong:
         def predict(self, columns: Columns) -> Columns:
             right = model.model.predict(columns)
-            first = model.spec.output_columns[0].name
-            return {**right, first: [wrong.get(first, 0.123)] * len(right[first])}
+            first = model.spec.output_columns[0]
+            wrong = "wrong" if first.kind == "text" else 0.123
+            return {**right, first.name: [wrong] * len(right[first.name])}
 
     with pytest.raises(GoldenRowsDiffer, match=f"model {model.spec.name} {model.version}, golden row 1"):
         residency.check_golden_rows(dataclasses.replace(model, model=Wrong()))
