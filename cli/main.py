@@ -3,6 +3,7 @@
 import click
 
 from cli.keys import keys
+from cli.models import models, train
 from cli.psql import psql
 from cli.replay import replay
 from cli.sql import sql
@@ -17,6 +18,8 @@ def main() -> None:
 
 
 main.add_command(up)
+main.add_command(models)
+main.add_command(train)
 main.add_command(psql)
 main.add_command(replay)
 main.add_command(keys)
