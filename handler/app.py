@@ -16,6 +16,7 @@ from broker.config import create_celery
 from broker.settings import BrokerSettings
 from handler import identity, openapi, problems
 from handler.backlog import Backlog
+from handler.fast_lane import FastLane
 from handler.intake import Intake
 from handler.keyring import Keyring
 from handler.rate import Limiter, Rate
@@ -122,5 +123,6 @@ def create_app() -> FastAPI:
             dependencies=[Depends(identity.identify)],
             responses=openapi.documented(*([401] if guarded else []), *([429] if settings.rate_limit else [])),
         )
+    app.add_middleware(FastLane, exact=submissions.fast(specs()), task=tasks.read_task)
     app.include_router(health.router)  # open: whoever asks whether we live has no key
     return app

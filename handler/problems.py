@@ -1,6 +1,6 @@
 """Turns every error into an RFC 9457 problem. The only place that knows which error is which HTTP status."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -81,13 +81,13 @@ def pointer(location: Sequence[int | str]) -> str:
 
 def install(app: FastAPI) -> None:
     """Answer every error with a problem."""
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid_parameter)
-    app.add_exception_handler(HTTPException, _http)
-    for error in (SQLAlchemyError, OSError, TimeoutError):
-        app.add_exception_handler(error, _store)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _unexpected)
+    for error, problem in _PROBLEMS.items():
+        app.add_exception_handler(error, problem)
+
+
+def answer(request: Request, error: Exception) -> Response:
+    """Return the problem for an error."""
+    return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)(request, error)
 
 
 def _answer(
@@ -173,3 +173,15 @@ _AWAY = ("08", "25006", "53", "57")
 def _unexpected(request: Request, error: Exception) -> Response:
     log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
     return _answer(500, "internal-error", "Something broke on our side; the log has the details.")
+
+
+_PROBLEMS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
+    Refused: _refused,
+    RequestValidationError: _invalid_parameter,
+    HTTPException: _http,
+    SQLAlchemyError: _store,
+    OSError: _store,
+    TimeoutError: _store,
+    ClientDisconnect: _gone,
+    Exception: _unexpected,
+}

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from handler import options, parsing
 from handler.answers import Accepted, any_task, json
+from handler.fast_lane import Answer
 from handler.identity import Client
 from handler.openapi import documented
 from handler.reading import read, unknown_model
@@ -24,7 +25,7 @@ def router(specs: dict[str, Spec]) -> APIRouter:
     """Return the routes, with a submit of its own for each model so that OpenAPI knows its inputs."""
     routes = APIRouter(tags=["tasks"])
     flagship = specs[FLAGSHIP]
-    for path, spec in [("/submit", flagship), *((f"/models/{s.name}/submit", s) for s in specs.values())]:
+    for path, spec in _submit_paths(specs):
         routes.add_api_route(
             path,
             _submit(spec),
@@ -50,6 +51,16 @@ def router(specs: dict[str, Spec]) -> APIRouter:
         "/models/{model}/submit", _unknown_model, methods=["POST"], include_in_schema=False, response_model=None
     )
     return routes
+
+
+def fast(specs: dict[str, Spec]) -> dict[tuple[str, str], Answer]:
+    """Return what of this the fast lane answers, by method and path."""
+    submits: dict[tuple[str, str], Answer] = {("POST", path): _submit(spec) for path, spec in _submit_paths(specs)}
+    return submits | {("POST", "/predict"): _predict(specs[FLAGSHIP])}
+
+
+def _submit_paths(specs: dict[str, Spec]) -> list[tuple[str, Spec]]:
+    return [("/submit", specs[FLAGSHIP]), *((f"/models/{spec.name}/submit", spec) for spec in specs.values())]
 
 
 def _submit(spec: Spec) -> Callable[..., Awaitable[Response]]:
