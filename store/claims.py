@@ -73,7 +73,12 @@ _OURS = """
 """
 _RENEW = text(f"UPDATE tasks SET lease_until = now() + :lease {_OURS}")  # noqa: S608 - a constant
 _FINISH = text(f"""
-    UPDATE tasks SET status = 'SUCCESS', finished_at = now(), lease_until = NULL, model_version = :version {_OURS}
+    WITH finished AS (
+        UPDATE tasks SET status = 'SUCCESS', finished_at = now(), lease_until = NULL, model_version = :version {_OURS}
+    ), dropped AS (
+        DELETE FROM task_inputs USING finished WHERE task_id = finished.id
+    )
+    SELECT id FROM finished
 """)  # noqa: S608 - a constant
 _FAIL = text(f"""
     UPDATE tasks
@@ -91,9 +96,7 @@ def finish(connection: Connection, claims: Sequence[Claim], version: str) -> set
 
     The caller stores the predictions of exactly these tasks in the same transaction.
     """
-    finished = set(connection.execute(_FINISH, _keys(claims) | {"version": version}).scalars())
-    connection.execute(text("DELETE FROM task_inputs WHERE task_id = ANY(:ids)"), {"ids": list(finished)})
-    return finished
+    return set(connection.execute(_FINISH, _keys(claims) | {"version": version}).scalars())
 
 
 def fail(connection: Connection, claims: Sequence[Claim], version: str, error: str) -> set[UUID]:

@@ -71,6 +71,9 @@ def _field(kind: TypeEngine[Any], values: Sequence[Any] | NDArray[Any]) -> tuple
         encoded = [_encode_array(kind.item_type, value) for value in values]
     else:
         distinct = {value: _encode(kind, value) for value in set(values)}  # words of an enumeration, or all NULL: few
+        if len(distinct) == 1:
+            (one,) = distinct.values()
+            return np.tile(np.frombuffer(one, np.uint8), len(values)), np.full(len(values), len(one))
         encoded = [distinct[value] for value in values]
     return np.frombuffer(b"".join(encoded), np.uint8), np.fromiter(map(len, encoded), np.int64, len(encoded))
 

@@ -19,11 +19,12 @@ def sync_url(url: str) -> URL:
     return make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg2")
 
 
-def connect(url: str, *, pool_size: int = 2) -> Engine:
+def connect(url: str, *, pool_size: int = 2, ping: bool = True) -> Engine:
+    """Open PostgreSQL. Without `ping`, the first statement on a connection that has broken meanwhile raises."""
     return create_engine(
         sync_url(url),
         pool_size=pool_size,
-        pool_pre_ping=True,
+        pool_pre_ping=ping,
         hide_parameters=True,  # the log of a failed statement must not show anybody's inputs
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT,

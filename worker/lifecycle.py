@@ -62,7 +62,8 @@ class WorkerProcess:
             os.kill(os.getppid(), signal.SIGTERM)
             time.sleep(self._settings.lease_seconds)  # until the parent ends this process
             raise
-        self._engine = WatchedEngine(connect(str(self._store.database_url)), self._store.database_timeout_seconds)
+        engine = connect(str(self._store.database_url), ping=False)  # scoring tries again by itself
+        self._engine = WatchedEngine(engine, self._store.database_timeout_seconds)
         self._cache = Cache(str(self._broker.redis_url), self._settings.cache_seconds)
         self._announcer = Announcer(str(self._broker.redis_url))
         self._presence = Presence(self._engine, residency.versions(self._residents), self._settings.lease)

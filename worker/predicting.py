@@ -1,8 +1,10 @@
 """Predicts the inputs of several tasks together, and finds the one task that cannot be predicted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import structlog
@@ -17,20 +19,40 @@ from worker.residency import Resident
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Tasks that were predicted together, and what is to be stored of their inputs, those of one task after another."""
+
+    tasks: Sequence[ClaimedTask]
+    columns: Columns
+
+    def only(self, task_ids: Set[UUID]) -> "Scored":
+        """Return those of these tasks, without the others' inputs."""
+        kept = [task.claim.task_id in task_ids for task in self.tasks]
+        if all(kept):
+            return self
+        rows = np.repeat(kept, [task.n_inputs for task in self.tasks])
+        columns: dict[str, Values] = {
+            name: values[rows] if isinstance(values, np.ndarray) else list(compress(values, rows))
+            for name, values in self.columns.items()
+        }
+        return Scored(list(compress(self.tasks, kept)), columns)
+
+
 @dataclass
 class Outcome:
-    """What became of a chunk's tasks: those that were scored, with what is to be stored of each, and the others."""
+    """What became of a chunk's tasks: those that were scored, and those that could not be, with the reason."""
 
-    scored: list[tuple[ClaimedTask, Columns]] = field(default_factory=list)
+    scored: list[Scored] = field(default_factory=list)
     failed: list[tuple[ClaimedTask, str]] = field(default_factory=list)
 
 
 def predict(resident: Resident, tasks: Sequence[ClaimedTask], cache: Cache | None = None) -> Outcome:
     """Predict all inputs at once; where that fails, halve until the bad task stands alone."""
     try:
-        rows = [wire.decoder(resident.spec).decode(task.payload) for task in tasks]
-        inputs = wire.columns(resident.spec, [row for task_rows in rows for row in task_rows])
-        columns = {**inputs, **_outputs(resident, inputs, cache)}
+        decode = wire.decoder(resident.spec).decode
+        inputs = wire.columns(resident.spec, [row for task in tasks for row in decode(task.payload)])
+        return Outcome(scored=[Scored(tasks, {**inputs, **_outputs(resident, inputs, cache)})])
     except SoftTimeLimitExceeded:
         raise
     except Exception as error:
@@ -40,13 +62,6 @@ def predict(resident: Resident, tasks: Sequence[ClaimedTask], cache: Cache | Non
         half = len(tasks) // 2
         first, second = predict(resident, tasks[:half], cache), predict(resident, tasks[half:], cache)
         return Outcome(first.scored + second.scored, first.failed + second.failed)
-    ends = np.cumsum([len(task_rows) for task_rows in rows])
-    return Outcome(
-        scored=[
-            (task, {name: values[end - len(task_rows) : end] for name, values in columns.items()})
-            for task, task_rows, end in zip(tasks, rows, ends, strict=True)
-        ]
-    )
 
 
 def _outputs(resident: Resident, inputs: Columns, cache: Cache | None) -> Columns:

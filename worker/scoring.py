@@ -1,26 +1,26 @@
 """Scores the tasks of one chunk: claim → predict → finish."""
 
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from time import perf_counter
-from typing import Any
 from uuid import UUID
 
 import numpy as np
 import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
-from sqlalchemy import MetaData
+from sqlalchemy import Connection, MetaData, Table
 from sqlalchemy.exc import InterfaceError, OperationalError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from models.contract import Columns, Values
+from models.contract import Spec, Values
 from store import claims
 from store.claims import Claim, ClaimedTask
 from store.copying import copy
 from store.predictions import predictions_table
 from worker.cache import Cache
-from worker.predicting import Outcome, predict
+from worker.predicting import Outcome, Scored, predict
 from worker.residency import Resident
 from worker.watched import Transactions
 
@@ -65,7 +65,7 @@ def score(
     log.info(
         "chunk_scored",
         model=resident.spec.name,
-        tasks=len(outcome.scored),
+        tasks=sum(len(scored.tasks) for scored in outcome.scored),
         failed=len(outcome.failed),
         inputs=sum(task.n_inputs for task in claimed),
         discarded=len(claimed) - len(ended),
@@ -84,11 +84,11 @@ def _claim(engine: Transactions, task_ids: Sequence[UUID], lease: timedelta) -> 
 @persistently
 def _finish(engine: Transactions, resident: Resident, outcome: Outcome) -> set[UUID]:
     """Store everything in one transaction, for the tasks that are still ours, and return their ids."""
+    ours = [task.claim for scored in outcome.scored for task in scored.tasks]
     with engine.begin() as connection:
-        finished = claims.finish(connection, [task.claim for task, _ in outcome.scored], resident.version)
-        kept = [(task, columns) for task, columns in outcome.scored if task.claim.task_id in finished]
-        if kept:
-            _store(connection, resident, kept)
+        finished = claims.finish(connection, ours, resident.version)
+        for scored in outcome.scored:
+            _store(connection, resident, scored.only(finished))
         failed = {
             task_id
             for task, error in outcome.failed
@@ -97,23 +97,24 @@ def _finish(engine: Transactions, resident: Resident, outcome: Outcome) -> set[U
     return finished | failed
 
 
-def _store(connection: Any, resident: Resident, kept: Sequence[tuple[ClaimedTask, Columns]]) -> None:
-    spec = resident.spec
-    described = spec.stored_columns
-    counts = [task.n_inputs for task, _ in kept]
-    ids = np.frombuffer(b"".join(task.claim.task_id.bytes for task, _ in kept), "V16")
+def _store(connection: Connection, resident: Resident, scored: Scored) -> None:
+    if not scored.tasks:
+        return
+    counts = np.array([task.n_inputs for task in scored.tasks])
+    ids = np.frombuffer(b"".join(task.claim.task_id.bytes for task in scored.tasks), "V16")
+    before = np.cumsum(counts) - counts
     columns: dict[str, Values] = {
         "task_id": np.repeat(ids, counts),
-        "position": np.concatenate([np.arange(count) for count in counts]),
+        "position": np.arange(counts.sum()) - np.repeat(before, counts),
+        **{column.name: scored.columns[column.name] for column in resident.spec.stored_columns},
+        "model_version": [resident.version] * int(counts.sum()),
     }
-    for name, *_ in described:
-        parts = [columns_[name] for _, columns_ in kept]
-        if isinstance(parts[0], np.ndarray):
-            columns[name] = np.concatenate(parts)
-        else:
-            columns[name] = [value for part in parts for value in part]
-    columns["model_version"] = [resident.version] * sum(counts)
-    copy(connection, predictions_table(spec.table, described, MetaData()), columns)
+    copy(connection, _table(resident.spec), columns)
+
+
+@functools.cache
+def _table(spec: Spec) -> Table:
+    return predictions_table(spec.table, spec.stored_columns, MetaData())
 
 
 def _give_back(engine: Transactions, owned: Sequence[Claim]) -> set[UUID]:
