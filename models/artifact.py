@@ -25,6 +25,10 @@ class UnsafeFormat(Exception):
 FORMATS = frozenset({".ubj", ".onnx", ".bin", ".model", ".json", ".jsonl", ".txt"})
 """What an artifact may consist of: formats that hold data only. Pickles (.pkl, .joblib, .pt) are programs."""
 
+PROGRAMS = {"torchscript": ".pt"}
+"""Runtime → the format that it cannot do without, although it is a program: only where the manifest names that runtime,
+which an operator chooses by hand (docs/decisions/0006-torchscript.md)."""
+
 
 MANIFEST = "manifest.json"
 
@@ -67,12 +71,13 @@ def current(name: str) -> Artifact:
 def verify(artifact: Artifact) -> None:
     """Compare every file with its sha256 in the manifest; raises ArtifactTampered or UnsafeFormat."""
     recorded = artifact.manifest["sha256"]
+    formats = FORMATS | {PROGRAMS[runtime] for runtime in [artifact.manifest.get("runtime")] if runtime in PROGRAMS}
     for file in filter(Path.is_file, artifact.path.rglob("*")):
         name = file.relative_to(artifact.path).as_posix()
         if name != MANIFEST and name not in recorded:
             raise ArtifactTampered(f"{file}: the manifest does not know it")
-        if file.suffix not in FORMATS:
-            raise UnsafeFormat(f"{file}: not one of {', '.join(sorted(FORMATS))}")
+        if file.suffix not in formats:
+            raise UnsafeFormat(f"{file}: not one of {', '.join(sorted(formats))}")
     for name, expected in recorded.items():
         actual = sha256(artifact.path / name) if (artifact.path / name).is_file() else "missing"
         if actual != expected:

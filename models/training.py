@@ -36,7 +36,7 @@ def new_artifact(out: Path, version: str) -> Iterator[Path]:
 
 def write_manifest(made: Path, about: Mapping[str, Any]) -> None:
     """Write the manifest of a folder that is complete otherwise: its version, each file's sha256, and `about`."""
-    files = sorted(file for file in made.rglob("*") if file.is_file())
+    files = sorted(file for file in made.rglob("*") if file.is_file() and file.name != MANIFEST)
     hashes = {file.relative_to(made).as_posix(): sha256(file) for file in files}
     write_json(made / MANIFEST, {"version": made.name, "sha256": hashes, **about})
 

@@ -1,0 +1,34 @@
+"""The image classifier's predictions."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "image_labels",
+        sa.Column("task_id", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False, comment="place in the task, from 0"),
+        sa.Column("image", sa.LargeBinary(), nullable=False),
+        sa.Column("top_n", sa.Integer(), nullable=False),
+        sa.Column("image_id", sa.Text(), nullable=True),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("probability", sa.Double(), nullable=False),
+        sa.Column("labels", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("probabilities", sa.ARRAY(sa.Double()), nullable=False),
+        sa.Column("cached", sa.Boolean(), nullable=False),
+        sa.Column("model_version", sa.Text(), nullable=False),
+        sa.Column("scored_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("task_id", "position", name="image_labels_pkey"),
+    )
+    op.create_index("image_labels_scored_at", "image_labels", ["scored_at"], unique=False, postgresql_using="brin")
+
+
+def downgrade() -> None:
+    op.drop_index("image_labels_scored_at", table_name="image_labels", postgresql_using="brin")
+    op.drop_table("image_labels")

@@ -1,0 +1,62 @@
+"""What the image classifier takes and gives."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.contract import NO_NUL, Base64, Spec
+from models.image_classifier.check import MAX_BYTES, check, weigh
+from models.image_classifier.endpoint import ENDPOINT
+from models.image_classifier.examples import EIGHT
+
+MAX_LABELS = 1000
+
+
+class Image(BaseModel):
+    """One image, and how many labels are wanted for it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    image: Annotated[
+        Base64,
+        Field(min_length=1, max_length=MAX_BYTES, description="A PNG, JPEG or WebP file in base64.", examples=[EIGHT]),
+    ]
+    top_n: Annotated[int, Field(ge=1, le=MAX_LABELS, description="How many labels, best first.", examples=[3])] = 5
+    image_id: Annotated[
+        str | None,
+        Field(
+            max_length=64,
+            pattern=NO_NUL,
+            description="The caller's own key: stored and returned, never looked at.",
+            examples=["img-1"],
+        ),
+    ] = None
+
+
+class Labels(BaseModel):
+    """What is in the image."""
+
+    label: Annotated[str, Field(pattern=NO_NUL, description="The most probable label.", examples=["8"])]
+    probability: Annotated[float, Field(ge=0, le=1, description="Of that label.", examples=[0.98])]
+    labels: Annotated[
+        list[str], Field(description="The `top_n` most probable labels, best first.", examples=[["8", "9", "3"]])
+    ]
+    probabilities: Annotated[
+        list[float], Field(description="Of these labels, in their order.", examples=[[0.98, 0.01, 0.004]])
+    ]
+
+
+SPEC = Spec(
+    name="image_classifier",
+    title="Says what is in an image",
+    input=Image,
+    output=Labels,
+    table="image_labels",
+    key="image_id",
+    max_inputs=1_000,
+    cache=True,
+    check=check,
+    weigh=weigh,
+    max_weight=25_000_000,
+    endpoint=ENDPOINT,
+)
