@@ -1,0 +1,1 @@
+"""Labels texts by their topic."""
