@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from handler import options, parsing
 from handler.answers import answered_fields, json
@@ -69,8 +70,12 @@ async def _read(request: Request, services: Services, endpoint: Endpoint) -> Any
         return endpoint.body.model_validate(value)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        parsing.refuse([{"detail": e["msg"], "pointer": pointer(e["loc"])} for e in found])
+        parsing.refuse([{"detail": _detail(e), "pointer": pointer(e["loc"])} for e in found])
         raise
+
+
+def _detail(error: ErrorDetails) -> str:
+    return "Must be a JSON object" if error["type"] in ("model_type", "dict_type") else error["msg"]
 
 
 def _takes(endpoint: Endpoint) -> dict[str, Any]:
