@@ -58,10 +58,10 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[Answer] | None = None
 
-    async def ask(self, request: bytes, timeout: float) -> Answer:
-        """Send a request and return its answer; status 0 when there is none within `timeout` seconds."""
+    async def ask(self, request: bytes, within: float) -> Answer:
+        """Send a request and return its answer; status 0 when there is none within so many seconds."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + timeout
+        until = loop.time() + within
         if self._transport is None or self._transport.is_closing():
             try:
                 async with asyncio.timeout_at(until):

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
-from time import perf_counter as clock  # the event loop's own clock goes by milliseconds
+from time import perf_counter as clock  # uvloop's own clock counts milliseconds
 
 import uvloop
 
@@ -97,9 +97,8 @@ class _Generator:
         async def send_all() -> None:
             under_way: set[asyncio.Task[None]] = set()
             for arrival, request in zip(arrivals, requests, strict=True):
-                while (
-                    wait := self._start + arrival.at - clock()
-                ) > 0:  # the loop's timers are up to 1 ms early or late
+                # Again and again, for the loop's timers may fire 1 ms early.
+                while (wait := self._start + arrival.at - clock()) > 0:  # noqa: ASYNC110  time is all we wait for
                     await asyncio.sleep(wait)
                 task = asyncio.create_task(self._one(arrival, request, clock() - self._start))
                 under_way.add(task)

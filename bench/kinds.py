@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
-WORDS = (
+VOCABULARY = (
     "the a puck goal match engine orbit launch shuttle faith belief graphics render window driver patient doctor "
     "diet court law team season player motor gear bike price sale offer key cipher secret evidence church armour"
-).split()
+)
 
 Answer = Literal["task", "score"]
 
@@ -50,7 +50,7 @@ def _one_report(rng: Random, size: int) -> Any:
 
 
 def _sentence(rng: Random) -> str:
-    return " ".join(rng.choices(WORDS, k=rng.randrange(6, 24)))
+    return " ".join(rng.choices(VOCABULARY.split(), k=rng.randrange(6, 24)))
 
 
 def _text(rng: Random, size: int) -> Any:

@@ -56,7 +56,7 @@ class _Reader:
 
     async def since(self, marker: str | None, settle: float) -> list[Task]:
         until = time.monotonic() + settle
-        while time.monotonic() < until and (
+        while time.monotonic() < until and (  # noqa: ASYNC110  there is no event to wait for
             await self._page("limit=1&status=PENDING") or await self._page("limit=1&status=STARTED")
         ):
             await asyncio.sleep(POLL)

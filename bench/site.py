@@ -1,0 +1,215 @@
+"""Designs to measure, each started on embedded servers with a database of its own: Millrace, the plain design."""
+
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGKILL
+
+import redis
+from sqlalchemy import Engine, make_url, text
+
+from bench.connection import Target
+from cli import tether
+from cli.embedded import start_postgres, start_valkey
+from cli.local import ROOT
+from migrations.revisions import upgrade
+from store.engine import connect
+
+START_SECONDS = 60
+SETTLE = 0.5
+CANCEL = "UPDATE tasks SET status = 'REVOKED', finished_at = now(), error = 'the bench is over' WHERE status = 'PENDING'"
+OPEN_TO_ALL = Path("/var/tmp")  # noqa: S108  PostgreSQL's own account must reach its data
+
+
+class NotReady(Exception):
+    """A program did not come up; the message ends with its log."""
+
+
+@dataclass(frozen=True)
+class Servers:
+    postgres_url: str
+    redis_url: str
+    folder: Path
+    pids: Mapping[str, int]
+
+    def new_database(self, name: str) -> str:
+        """Make a database, and empty Redis. Return the database's URL."""
+        admin = connect(self.postgres_url)
+        with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        admin.dispose()
+        self.empty_redis()
+        return make_url(self.postgres_url).set(database=name).render_as_string(hide_password=False)
+
+    def empty_redis(self) -> None:
+        with redis.Redis.from_url(self.redis_url) as client:
+            client.flushall()
+
+
+@contextmanager
+def servers() -> Iterator[Servers]:
+    """Start PostgreSQL and Valkey in a temporary folder, with the settings that `make up` gives them."""
+    folder = Path(tempfile.mkdtemp(prefix="millrace-bench-", dir=OPEN_TO_ALL if OPEN_TO_ALL.is_dir() else None))
+    folder.chmod(0o755)
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        postgres = start_postgres(folder / "postgres")
+        undo.callback(postgres.stop)
+        valkey = start_valkey(folder / "valkey")
+        undo.callback(valkey.stop)
+        pids = {"postgres": postgres.process.pid, "redis": valkey.process.pid}
+        yield Servers(postgres.url, valkey.url, folder, pids)
+
+
+@dataclass
+class Site:
+    """A design that runs."""
+
+    name: str
+    target: Target
+    url: str
+    engine: Engine
+    pids: dict[str, int]
+    servers: Servers = field(repr=False)
+    cancel: str = ""
+    """SQL that ends what waits, for a design that would bring it back after Redis has lost it."""
+
+    def stored(self) -> tuple[int, float]:
+        """Return how many scores are stored, and when the last came (seconds since 1970)."""
+        with self.engine.connect() as connection:
+            count, last = connection.execute(text("SELECT count(*), max(scored_at) FROM report_scores")).one()
+        return count, last.timestamp() if last else 0.0
+
+    def abandon(self) -> None:
+        """Forget what still waits, so that it does not slow the next measure."""
+        self.servers.empty_redis()
+        if self.cancel:
+            with self.engine.begin() as connection:
+                connection.execute(text(self.cancel))
+        count = -1
+        while count != (count := self.stored()[0]):  # what the worker has in its hands
+            time.sleep(SETTLE)
+
+
+@contextmanager
+def millrace(servers: Servers, database: str, **settings: str) -> Iterator[Site]:
+    """Run handler, worker and rescue as `make up` does, one worker process."""
+    url = servers.new_database(database)
+    upgrade(url)
+    port = _free_port()
+    handler = ["uvicorn", "--factory", "handler.app:create_app", "--no-access-log", f"--port={port}"]
+    programs = {"handler": handler, "worker": ["worker"], "rescue": ["worker.rescue"]}
+    environment = {"AUTH": "off", "WORKER_CONCURRENCY": "1", "LOG_LEVEL": "WARNING", **settings}
+    with _running("millrace", servers, url, port, programs, environment) as site:
+        site.cancel = CANCEL
+        yield site
+
+
+@contextmanager
+def plain(servers: Servers, database: str) -> Iterator[Site]:
+    """Run the plain design: one uvicorn on uvloop and httptools, one Celery worker process, as Millrace has."""
+    url = servers.new_database(database)
+    environment = {"DATABASE_URL": url, "REDIS_URL": servers.redis_url}
+    subprocess.run(
+        [sys.executable, "-m", "bench.plain.database"], cwd=ROOT, env={**os.environ, **environment}, check=True
+    )
+    port = _free_port()
+    programs = {
+        "handler": ["uvicorn", "bench.plain.app:app", "--no-access-log", f"--port={port}"],
+        "worker": ["celery", "-A", "bench.plain.worker", "worker", "--concurrency=1", "--loglevel=WARNING"],
+    }
+    with _running("plain design", servers, url, port, programs, {}) as site:
+        yield site
+
+
+@contextmanager
+def _running(
+    name: str,
+    servers: Servers,
+    database_url: str,
+    port: int,
+    programs: Mapping[str, Sequence[str]],
+    environment: Mapping[str, str],
+) -> Iterator[Site]:
+    given = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": servers.redis_url,
+        "OMP_NUM_THREADS": "1",  # as `make up`: threads would fight over the cores
+        "PYTHONWARNINGS": "ignore",  # Celery's, of running as root
+        **environment,
+    }
+    with ExitStack() as undo:
+        logs = {program: servers.folder / f"{name.replace(' ', '-')}-{program}.log" for program in programs}
+        started = {
+            program: undo.enter_context(_program([sys.executable, "-m", *arguments], given, logs[program]))
+            for program, arguments in programs.items()
+        }
+        wait_until_ready(port, started, logs)
+        engine = connect(database_url)
+        undo.callback(engine.dispose)
+        pids = {program: process.pid for program, process in started.items()}
+        url = f"http://127.0.0.1:{port}"
+        yield Site(name, Target.of(url), url, engine, {**pids, **servers.pids}, servers)
+
+
+@contextmanager
+def _program(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    guardian = tether.guard(process, SIGKILL)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, SIGKILL)  # what it has measured is told already
+        process.wait()
+        guardian.kill()
+        guardian.communicate()
+
+
+def wait_until_ready(port: int, started: Mapping[str, subprocess.Popen[bytes]], logs: Mapping[str, Path]) -> None:
+    """Wait until the port says ready. Raises NotReady."""
+    until = time.monotonic() + START_SECONDS
+    while not _is_ready(port):
+        ended = [program for program, process in started.items() if process.poll() is not None]
+        if ended or time.monotonic() > until:
+            program = ended[0] if ended else next(iter(started))
+            tail = logs[program].read_text(errors="replace")[-2000:]
+            raise NotReady(f"{program} {'ended' if ended else 'is not ready'}:\n{tail}")
+        time.sleep(0.05)
+
+
+def _is_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/health/ready")
+        answer = connection.getresponse()
+        return answer.status == 200 and b"false" not in answer.read().split(b",")[0]
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
