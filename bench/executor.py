@@ -24,6 +24,9 @@ DISTINCT_BYTES = 32 * 2**20
 
 TIMEOUT = 30.0
 FOLLOW = "prefer: wait=30\r\n"
+ASK_AGAIN = 0.001
+"""Seconds; for servers that do not hold the line."""
+UNFINISHED = frozenset({"PENDING", "STARTED", "pending", "in_progress"})
 
 
 @dataclass
@@ -145,12 +148,12 @@ class _Generator:
                 arrival.kind, arrival.size, arrival.at, woken, sent, clock() - self._start, answer.status, answer.body
             )
             self._run.seen.append(seen)
-            if answer.status == 202 and kind(arrival.kind).follow:
+            if kind(arrival.kind).follow and answer.status in (200, 202):
                 await self._follow(connection, seen)
             self._free.append(connection)
 
     async def _follow(self, connection: Connection, seen: Seen) -> None:
-        path = f"/task/{json.loads(seen.body)['task_id']}"
+        path = kind(seen.kind).follow.format(task_id=json.loads(seen.body)["task_id"])
         while (left := self._timeout - (clock() - self._start - seen.due)) > 0:
             answer = await connection.ask(self._target.get(path, FOLLOW), left)
             if ended(answer):
@@ -158,6 +161,7 @@ class _Generator:
                 return
             if answer.status != 200:
                 return
+            await asyncio.sleep(ASK_AGAIN)
 
     def _open(self) -> Connection:
         self._opened.append(Connection(self._target))
@@ -167,7 +171,7 @@ class _Generator:
 def ended(answer: Answer) -> bool:
     """Say whether the task that was asked for has come to its end."""
     with suppress(ValueError, TypeError):
-        return answer.status == 200 and json.loads(answer.body)["status"] not in ("PENDING", "STARTED")
+        return answer.status == 200 and json.loads(answer.body)["status"] not in UNFINISHED
     return False
 
 

@@ -19,6 +19,8 @@ VOCABULARY = (
 
 Answer = Literal["task", "score"]
 
+TASK = "/task/{task_id}"
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -27,8 +29,8 @@ class Kind:
     """Makes a JSON body with so many inputs."""
     answers: Answer
     """task: 202 with an id, and the score comes later. score: 200 with the score."""
-    follow: bool = False
-    """Then ask for the task, and hold the line until it has ended."""
+    follow: str = ""
+    """Where to ask for the task until it has ended. Millrace holds the line meanwhile."""
 
 
 def _report(rng: Random) -> dict[str, Any]:
@@ -71,6 +73,10 @@ def _burn(rng: Random, size: int) -> Any:
     return [{"cycles": 10_000_000, "number": rng.randrange(10**6)} for _ in range(size)]
 
 
+def _bento(rng: Random, size: int) -> Any:
+    return {"reports": _reports(rng, size)}
+
+
 def _png(rng: Random, side: int = 8) -> bytes:
     """Return a grey picture of random pixels."""
 
@@ -85,13 +91,15 @@ def _png(rng: Random, side: int = 8) -> bytes:
 KINDS: dict[str, Kind] = {
     "submit": Kind("/submit", _reports, "task"),
     "submit-low": Kind("/submit?priority=low", _reports, "task"),
-    "submit-wait": Kind("/submit", _reports, "task", follow=True),
+    "submit-wait": Kind("/submit", _reports, "task", follow=TASK),
     "predict": Kind("/predict", _one_report, "score"),
     "predict-high": Kind("/predict?priority=high", _one_report, "score"),
     "prediction": Kind("/prediction", _text, "score"),
     "translation": Kind("/translation", _translation, "score"),
     "inference": Kind("/inference", _image, "score"),
-    "burn": Kind("/models/burn/submit", _burn, "task", follow=True),
+    "bento-submit": Kind("/score/submit", _bento, "task"),
+    "bento-score": Kind("/score/submit", _bento, "task", follow="/score/status?task_id={task_id}"),
+    "burn": Kind("/models/burn/submit", _burn, "task", follow=TASK),
     "burn-sync": Kind("/burn", _burn, "score"),
 }
 

@@ -23,7 +23,7 @@ COLOURS = {
     "scoring": "#059669",
     "submit_to_score": "#be123c",
 }
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
     "font.family": "sans-serif",
     "font.size": 10,

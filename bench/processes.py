@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 INTERVAL = 0.25
 MEMORY_EVERY = 4

@@ -8,14 +8,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGKILL
+from typing import TypeAlias
 
 import redis
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import make_url, text
 
 from bench.connection import Target
 from cli import tether
@@ -26,7 +27,9 @@ from store.engine import connect
 
 START_SECONDS = 60
 SETTLE = 0.5
-CANCEL = "UPDATE tasks SET status = 'REVOKED', finished_at = now(), error = 'the bench is over' WHERE status = 'PENDING'"
+CANCEL = (
+    "UPDATE tasks SET status = 'REVOKED', finished_at = now(), error = 'the bench is over' WHERE status = 'PENDING'"
+)
 OPEN_TO_ALL = Path("/var/tmp")  # noqa: S108  PostgreSQL's own account must reach its data
 
 
@@ -70,33 +73,32 @@ def servers() -> Iterator[Servers]:
         yield Servers(postgres.url, valkey.url, folder, pids)
 
 
+Stored: TypeAlias = tuple[int, float]
+"""How many scores are stored, and when the last came (seconds since 1970)."""
+
+
 @dataclass
 class Site:
-    """A design that runs."""
+    """A design that runs, and how to ask it for what the yardstick measures."""
 
     name: str
     target: Target
-    url: str
-    engine: Engine
-    pids: dict[str, int]
-    servers: Servers = field(repr=False)
-    cancel: str = ""
-    """SQL that ends what waits, for a design that would bring it back after Redis has lost it."""
-
-    def stored(self) -> tuple[int, float]:
-        """Return how many scores are stored, and when the last came (seconds since 1970)."""
-        with self.engine.connect() as connection:
-            count, last = connection.execute(text("SELECT count(*), max(scored_at) FROM report_scores")).one()
-        return count, last.timestamp() if last else 0.0
+    pids: Mapping[str, int]
+    stored: Callable[[int], Stored]
+    """Asks for what is stored, where each submission had so many inputs."""
+    kinds: Mapping[str, str] = field(default_factory=lambda: {"submit": "submit", "score": "predict"})
+    """The kind of request that submits a batch, and the one that sees a single report through to its score."""
+    cancel: Callable[[], None] = lambda: None
+    """Ends what waits, where that is possible."""
+    patience: float = 5.0
+    """Seconds to wait for what cannot be cancelled."""
 
     def abandon(self) -> None:
         """Forget what still waits, so that it does not slow the next measure."""
-        self.servers.empty_redis()
-        if self.cancel:
-            with self.engine.begin() as connection:
-                connection.execute(text(self.cancel))
+        self.cancel()
+        until = time.monotonic() + self.patience
         count = -1
-        while count != (count := self.stored()[0]):  # what the worker has in its hands
+        while count != (count := self.stored(1)[0]) and time.monotonic() < until:
             time.sleep(SETTLE)
 
 
@@ -105,12 +107,11 @@ def millrace(servers: Servers, database: str, **settings: str) -> Iterator[Site]
     """Run handler, worker and rescue as `make up` does, one worker process."""
     url = servers.new_database(database)
     upgrade(url)
-    port = _free_port()
+    port = free_port()
     handler = ["uvicorn", "--factory", "handler.app:create_app", "--no-access-log", f"--port={port}"]
     programs = {"handler": handler, "worker": ["worker"], "rescue": ["worker.rescue"]}
     environment = {"AUTH": "off", "WORKER_CONCURRENCY": "1", "LOG_LEVEL": "WARNING", **settings}
-    with _running("millrace", servers, url, port, programs, environment) as site:
-        site.cancel = CANCEL
+    with _running("millrace", servers, url, port, programs, environment, CANCEL) as site:
         yield site
 
 
@@ -122,12 +123,12 @@ def plain(servers: Servers, database: str) -> Iterator[Site]:
     subprocess.run(
         [sys.executable, "-m", "bench.plain.database"], cwd=ROOT, env={**os.environ, **environment}, check=True
     )
-    port = _free_port()
+    port = free_port()
     programs = {
         "handler": ["uvicorn", "bench.plain.app:app", "--no-access-log", f"--port={port}"],
         "worker": ["celery", "-A", "bench.plain.worker", "worker", "--concurrency=1", "--loglevel=WARNING"],
     }
-    with _running("plain design", servers, url, port, programs, {}) as site:
+    with _running("plain design", servers, url, port, programs, {}, "") as site:
         yield site
 
 
@@ -139,6 +140,7 @@ def _running(
     port: int,
     programs: Mapping[str, Sequence[str]],
     environment: Mapping[str, str],
+    cancel: str,
 ) -> Iterator[Site]:
     given = {
         "DATABASE_URL": database_url,
@@ -148,21 +150,32 @@ def _running(
         **environment,
     }
     with ExitStack() as undo:
-        logs = {program: servers.folder / f"{name.replace(' ', '-')}-{program}.log" for program in programs}
+        logs = {part: servers.folder / f"{name.replace(' ', '-')}-{part}.log" for part in programs}
         started = {
-            program: undo.enter_context(_program([sys.executable, "-m", *arguments], given, logs[program]))
-            for program, arguments in programs.items()
+            part: undo.enter_context(program([sys.executable, "-m", *arguments], given, logs[part]))
+            for part, arguments in programs.items()
         }
         wait_until_ready(port, started, logs)
         engine = connect(database_url)
         undo.callback(engine.dispose)
-        pids = {program: process.pid for program, process in started.items()}
-        url = f"http://127.0.0.1:{port}"
-        yield Site(name, Target.of(url), url, engine, {**pids, **servers.pids}, servers)
+        pids = {part: process.pid for part, process in started.items()}
+
+        def stored(size: int) -> Stored:
+            with engine.connect() as connection:
+                count, last = connection.execute(text("SELECT count(*), max(scored_at) FROM report_scores")).one()
+            return count, last.timestamp() if last else 0.0
+
+        def forget() -> None:
+            servers.empty_redis()
+            if cancel:  # or else rescue would bring it back
+                with engine.begin() as connection:
+                    connection.execute(text(cancel))
+
+        yield Site(name, Target.of(f"http://127.0.0.1:{port}"), {**pids, **servers.pids}, stored, cancel=forget)
 
 
 @contextmanager
-def _program(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def program(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -184,22 +197,24 @@ def _program(command: Sequence[str], environment: Mapping[str, str], log: Path) 
         guardian.communicate()
 
 
-def wait_until_ready(port: int, started: Mapping[str, subprocess.Popen[bytes]], logs: Mapping[str, Path]) -> None:
+def wait_until_ready(
+    port: int, started: Mapping[str, subprocess.Popen[bytes]], logs: Mapping[str, Path], path: str = "/health/ready"
+) -> None:
     """Wait until the port says ready. Raises NotReady."""
     until = time.monotonic() + START_SECONDS
-    while not _is_ready(port):
-        ended = [program for program, process in started.items() if process.poll() is not None]
+    while not _is_ready(port, path):
+        ended = [part for part, process in started.items() if process.poll() is not None]
         if ended or time.monotonic() > until:
-            program = ended[0] if ended else next(iter(started))
-            tail = logs[program].read_text(errors="replace")[-2000:]
-            raise NotReady(f"{program} {'ended' if ended else 'is not ready'}:\n{tail}")
+            part = ended[0] if ended else next(iter(started))
+            tail = logs[part].read_text(errors="replace")[-2000:]
+            raise NotReady(f"{part} {'ended' if ended else 'is not ready'}:\n{tail}")
         time.sleep(0.05)
 
 
-def _is_ready(port: int) -> bool:
+def _is_ready(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/health/ready")
+        connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status == 200 and b"false" not in answer.read().split(b",")[0]
     except (OSError, http.client.HTTPException):
@@ -208,7 +223,7 @@ def _is_ready(port: int) -> bool:
         connection.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

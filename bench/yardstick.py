@@ -53,16 +53,17 @@ Figures = dict[str, float]
 
 def measure(site: Site, plan: Plan) -> Figures:
     """Return one value a measure."""
-    executor.saturate(site.target, "predict", 1, connections=1, seconds=plan.seconds, requests=plan.warm_up)
-    idle = executor.saturate(site.target, "predict", 1, connections=1, seconds=plan.seconds, requests=plan.idle)
+    submit, score = site.kinds["submit"], site.kinds["score"]
+    executor.saturate(site.target, score, 1, connections=1, seconds=plan.seconds, requests=plan.warm_up)
+    idle = executor.saturate(site.target, score, 1, connections=1, seconds=plan.seconds, requests=plan.idle)
     one = scored_per_second(site, 1, connections=128, plan=plan)
     site.abandon()
     thousand = scored_per_second(site, 1_000, connections=8, plan=plan)
     site.abandon()
-    busy = executor.saturate(site.target, "submit", 1, connections=32, seconds=plan.seconds)
+    busy = executor.saturate(site.target, submit, 1, connections=32, seconds=plan.seconds)
     site.abandon()
     rate = shapes.Rate("constant", one / 2, 0, plan.seconds, 0)
-    half = executor.play(shapes.make(rate, [shapes.Part("submit")], seed=1), site.target, connections=256)
+    half = executor.play(shapes.make(rate, [shapes.Part(submit)], seed=1), site.target, connections=256)
     site.abandon()
     return {
         "one": one,
@@ -76,11 +77,11 @@ def measure(site: Site, plan: Plan) -> Figures:
 
 def scored_per_second(site: Site, size: int, *, connections: int, plan: Plan) -> float:
     """Return inputs scored by second, from the first request to the last score: submitting and draining."""
-    before, _ = site.stored()
-    run = executor.saturate(site.target, "submit", size, connections=connections, seconds=plan.seconds)
-    accepted = sum(request.size for request in run.seen if request.status == 202)
+    before, _ = site.stored(size)
+    run = executor.saturate(site.target, site.kinds["submit"], size, connections=connections, seconds=plan.seconds)
+    accepted = sum(request.size for request in run.seen if 200 <= request.status < 300)
     until = time.monotonic() + DRAIN_SECONDS
-    while (stored := site.stored())[0] - before < accepted and time.monotonic() < until:
+    while (stored := site.stored(size))[0] - before < accepted and time.monotonic() < until:
         time.sleep(POLL)
     count, last = stored
     return (count - before) / (last - run.started) if count > before else 0.0
@@ -120,12 +121,11 @@ def ratios(yardstick: Sequence[Figures], ours: Sequence[Figures]) -> dict[str, R
         pairs = [(a[name], b[name]) for a, b in zip(yardstick, ours, strict=True)]
         better = [b / a if measure.more_is_better else a / b for a, b in pairs if a and b]
         if better:
-            middles = [median(values) for values in zip(*pairs, strict=True)]
-            found[name] = Ratio(measure, *middles, median(better), min(better), max(better))
+            theirs, our = (median(values) for values in zip(*pairs, strict=True))
+            found[name] = Ratio(measure, theirs, our, median(better), min(better), max(better))
     return found
 
 
 def _percentile(run: Run, point: float) -> float:
-    good = [request.answered - request.due for request in run.seen if 200 <= request.status < 300]
+    good = [(request.ended or request.answered) - request.due for request in run.seen if 200 <= request.status < 300]
     return float(np.percentile(good, point)) * 1000 if good else float("nan")
-

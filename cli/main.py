@@ -2,6 +2,7 @@
 
 import click
 
+from cli.bench import bench
 from cli.keys import keys
 from cli.psql import psql
 from cli.replay import replay
@@ -16,6 +17,7 @@ def main() -> None:
     """Asynchronous task-queue inference: batches in over HTTP, scores out in typed SQL columns."""
 
 
+main.add_command(bench)
 main.add_command(up)
 main.add_command(psql)
 main.add_command(replay)
