@@ -7,6 +7,8 @@ from typing import Any
 from bench.plots import draw
 from bench.result import NAMES, SERIES
 
+LONG = 30  # characters; what is longer is prose and begins on the left
+
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.1rem; margin: 2.2rem 0 .4rem }
@@ -17,7 +19,7 @@ p { margin: .3rem 0 } .quiet { color: #616e7c }
 .numbers b { display: block; font-size: 1.35rem; font-weight: 600 } .bad b { color: #be123c }
 table { border-collapse: collapse; width: 100% } th { color: #616e7c; font-weight: 500; text-align: right }
 td, th { padding: .25rem .6rem; border-bottom: 1px solid #e4e7eb } td { text-align: right }
-td:first-child, th:first-child { text-align: left } td.long { text-align: left }
+td:first-child, th:first-child { text-align: left } td.long, th.long { text-align: left }
 svg { width: 100%; height: auto } svg text { font-family: system-ui, sans-serif }
 """
 
@@ -48,14 +50,14 @@ def page(run: Mapping[str, Any]) -> str:
         *(f'<p class="note">{escape(note)}</p>' for note in generator["notes"]),
         '<div class="numbers">',
         *(
-            f'<div class="{"bad" if bad else ""}"><b>{value:,.6g}</b>{escape(name)}</div>'
+            f'<div class="{"bad" if bad else ""}"><b>{round(value):,}</b>{escape(name)}</div>'
             for name, value, bad in numbers
             if value is not None
         ),
         "</div>",
         *([f"<p>Not accepted: {escape(_causes(counts['causes']))}</p>"] if counts["causes"] else []),
         "<h2>Latency in milliseconds</h2>",
-        _table(["", *NAMES, "count", "what it is"], latencies),
+        _table(["", *NAMES, "count", "what it is, from when until when"], latencies),
         *(f"<h2>{escape(heading)}</h2>\n{svg}" for heading, svg in draw(run).items()),
         "<h2>What it took</h2>" if processes else "",
         _table(["program, with its children", "CPU seconds", "peak memory, MB"], processes) if processes else "",
@@ -68,11 +70,15 @@ def page(run: Mapping[str, Any]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"]
+    lines = [f"<tr>{''.join(_cell('th', cell) for cell in head)}</tr>"]
     for row in rows:
         cells = (f"<td{' class=long' if len(cell) > 30 else ''}>{escape(cell)}</td>" for cell in row)
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return f"<table>{''.join(lines)}</table>"
+
+
+def _cell(tag: str, text: str) -> str:
+    return f"<{tag}{' class=long' if len(text) > LONG else ''}>{escape(text)}</{tag}>"
 
 
 def _ms(value: float) -> str:

@@ -69,17 +69,17 @@ def _percentiles(run: Mapping[str, Any], figure: Figure) -> None:
     axes.minorticks_off()
     _plain(axes, "y")
     axes.set_ylabel("ms")
-    axes.legend(loc="upper left")
+    _legend(axes)
 
 
 def _requests(run: Mapping[str, Any], figure: Figure) -> None:
     axes, time = figure.subplots(), run["timeline"]
     seconds = time["seconds"]
-    axes.fill_between(seconds, time["due_per_s"], color=GRID, step="pre", label="due by the schedule")
+    axes.stairs(time["due_per_s"], [0, *seconds], fill=True, color=GRID, label="due by the schedule")
     for name, colour in (("accepted", "#2563eb"), ("refused", "#d97706"), ("failed", "#be123c")):
         rates = time[f"{name}_per_s"]
         if name == "accepted" or any(rates):
-            axes.step(seconds, rates, label=name, color=colour, linewidth=1.5)
+            axes.stairs(rates, [0, *seconds], label=name, color=colour, linewidth=1.5)
     axes.set_ylabel("requests/s")
     _time(axes, seconds)
 
@@ -88,7 +88,7 @@ def _latency(run: Mapping[str, Any], figure: Figure) -> None:
     axes, time = figure.subplots(), run["timeline"]
     for name, colour in (("p50", "#2563eb"), ("p99", "#be123c")):
         values = [np.nan if value is None else value for value in time[f"{name}_ms"]]
-        axes.step(time["seconds"], values, label=f"{name} of the answer", color=colour, linewidth=1.5)
+        axes.stairs(values, [0, *time["seconds"]], label=f"{name} of the answer", color=colour, linewidth=1.5)
     axes.set_yscale("log")
     _plain(axes, "y")
     axes.set_ylabel("ms, by the time at which it was due")
@@ -98,7 +98,7 @@ def _latency(run: Mapping[str, Any], figure: Figure) -> None:
 def _backlog(run: Mapping[str, Any], figure: Figure) -> None:
     time = run["timeline"]
     above, below = figure.subplots(2, sharex=True)
-    above.step(time["seconds"], time["inputs_scored_per_s"], color="#059669", linewidth=1.5)
+    above.stairs(time["inputs_scored_per_s"], [0, *time["seconds"]], color="#059669", linewidth=1.5)
     above.set_ylabel("inputs scored/s")
     below.fill_between(time["seconds"], time["backlog_inputs"], color="#d97706", alpha=0.35, linewidth=0)
     below.set_ylabel("inputs accepted,\nnot yet scored")
@@ -114,7 +114,11 @@ def _time(axes: Axes, seconds: list[float]) -> None:
     axes.set_xlim(0, seconds[-1])
     if axes.get_yscale() == "linear":
         axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.12), ncols=4)
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=6, borderaxespad=0)
 
 
 def _plain(axes: Axes, which: str) -> None:

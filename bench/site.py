@@ -103,10 +103,13 @@ class Site:
 
 
 @contextmanager
-def millrace(servers: Servers, database: str, **settings: str) -> Iterator[Site]:
+def millrace(
+    servers: Servers, database: str, prepare: Callable[[str], None] = lambda database_url: None, **settings: str
+) -> Iterator[Site]:
     """Run handler, worker and rescue as `make up` does, one worker process."""
     url = servers.new_database(database)
     upgrade(url)
+    prepare(url)
     port = free_port()
     handler = ["uvicorn", "--factory", "handler.app:create_app", "--no-access-log", f"--port={port}"]
     programs = {"handler": handler, "worker": ["worker"], "rescue": ["worker.rescue"]}
@@ -129,6 +132,15 @@ def plain(servers: Servers, database: str) -> Iterator[Site]:
         "worker": ["celery", "-A", "bench.plain.worker", "worker", "--concurrency=1", "--loglevel=WARNING"],
     }
     with _running("plain design", servers, url, port, programs, {}, "") as site:
+        yield site
+
+
+@contextmanager
+def burn_sync(servers: Servers) -> Iterator[Site]:
+    """Run the burn model in the API's own process (`bench.burn.sync`)."""
+    port = free_port()
+    programs = {"api": ["uvicorn", "bench.burn.sync:app", "--no-access-log", f"--port={port}"]}
+    with _running("burn-sync", servers, servers.postgres_url, port, programs, {}, "") as site:
         yield site
 
 
