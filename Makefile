@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= report_scorer
 
-.PHONY: up test check fmt train requirements test-compose test-faults clean help
+.PHONY: up test check fmt train requirements test-compose test-faults bench bench-peers clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -42,6 +42,12 @@ requirements: $(VENV)/dev ## compile requirements/*.in with hashes
 	cd requirements && ../$(BIN)/$(COMPILE) dev.in -o dev.txt
 	cd requirements && for program in handler worker flower train local; do \
 		../$(BIN)/$(COMPILE) -c dev.txt $$program.in -o $$program.txt || exit 1; done
+
+bench: $(VENV)/dev $(VENV)/bench ## Millrace beside the plain design: how many times better, in under 10 minutes
+	@$(BIN)/millrace bench yardstick $(ARGS)
+
+bench-peers: $(VENV)/dev $(VENV)/bench ## the same beside BentoML tasks, which get an environment of their own
+	@$(BIN)/millrace bench peers $(ARGS)
 
 clean: ## remove the virtual environment; data in .millrace stays
 	rm -rf $(VENV)

@@ -44,16 +44,13 @@ NINES = (0, 50, 90, 99, 99.9, 99.99)
 
 def draw(run: Mapping[str, Any]) -> dict[str, str]:
     """Return heading → SVG, in the order of the page."""
-    plots: dict[str, Callable[[Mapping[str, Any], Figure], None]] = {
-        "Latency by percentile": _percentiles,
-        "The schedule beside what was achieved": _requests,
-        "Latency against time": _latency,
-    }
-    if "backlog_inputs" in run["timeline"]:
-        plots["Throughput and backlog"] = _backlog
-    if not run["latency_ms"]:
-        del plots["Latency by percentile"]
-    return {heading: _svg(heading, plot, run) for heading, plot in plots.items()}
+    plots: list[tuple[str, Callable[[Mapping[str, Any], Figure], None], bool]] = [
+        ("Latency by percentile", _percentiles, bool(run["latency_ms"])),
+        ("The schedule beside what was achieved", _requests, True),
+        ("Latency against time", _latency, run["counts"]["accepted"] > 0),
+        ("Throughput and backlog", _backlog, "backlog_inputs" in run["timeline"]),
+    ]
+    return {heading: _svg(heading, plot, run) for heading, plot, has_data in plots if has_data}
 
 
 def _percentiles(run: Mapping[str, Any], figure: Figure) -> None:
@@ -88,7 +85,9 @@ def _latency(run: Mapping[str, Any], figure: Figure) -> None:
     axes, time = figure.subplots(), run["timeline"]
     for name, colour in (("p50", "#2563eb"), ("p99", "#be123c")):
         values = [np.nan if value is None else value for value in time[f"{name}_ms"]]
-        axes.stairs(values, [0, *time["seconds"]], label=f"{name} of the answer", color=colour, linewidth=1.5)
+        axes.stairs(
+            values, [0, *time["seconds"]], label=f"{name} of the answer", color=colour, linewidth=1.5, baseline=None
+        )
     axes.set_yscale("log")
     _plain(axes, "y")
     axes.set_ylabel("ms, by the time at which it was due")

@@ -75,12 +75,12 @@ def measure(site: Site, plan: Plan) -> Figures:
     }
 
 
-def scored_per_second(site: Site, size: int, *, connections: int, plan: Plan) -> float:
+def scored_per_second(site: Site, size: int, *, connections: int, plan: Plan, drain: float = DRAIN_SECONDS) -> float:
     """Return inputs scored by second, from the first request to the last score: submitting and draining."""
     before, _ = site.stored(size)
     run = executor.saturate(site.target, site.kinds["submit"], size, connections=connections, seconds=plan.seconds)
     accepted = sum(request.size for request in run.seen if 200 <= request.status < 300)
-    until = time.monotonic() + DRAIN_SECONDS
+    until = time.monotonic() + drain
     while (stored := site.stored(size))[0] - before < accepted and time.monotonic() < until:
         time.sleep(POLL)
     count, last = stored
