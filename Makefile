@@ -43,10 +43,10 @@ requirements: $(VENV)/dev ## compile requirements/*.in with hashes
 	cd requirements && for program in handler worker flower train local; do \
 		../$(BIN)/$(COMPILE) -c dev.txt $$program.in -o $$program.txt || exit 1; done
 
-bench: $(VENV)/dev $(VENV)/bench ## Millrace beside the plain design: how many times better, in under 10 minutes
+bench: $(VENV)/bench ## Millrace beside the plain design: how many times better, in under 10 minutes
 	@$(BIN)/millrace bench yardstick $(ARGS)
 
-bench-peers: $(VENV)/dev $(VENV)/bench ## the same beside BentoML tasks, which get an environment of their own
+bench-peers: $(VENV)/bench ## the same beside BentoML tasks, which get an environment of their own
 	@$(BIN)/millrace bench peers $(ARGS)
 
 clean: ## remove the virtual environment; data in .millrace stays

@@ -11,6 +11,7 @@ import click
 from bench import schedule, shapes
 from bench.connection import WrongUrl
 from bench.kinds import KINDS, UnknownKind, kind
+from bench.site import NotReady
 
 PARTS = "KIND[:INPUTS][=WEIGHT], again for a mixture; kinds: " + ", ".join(KINDS)
 
@@ -89,5 +90,5 @@ def told() -> Iterator[None]:
     """Turn what is in the way into one line."""
     try:
         yield
-    except (schedule.WrongSchedule, WrongUrl, UnknownKind) as error:
+    except (schedule.WrongSchedule, WrongUrl, UnknownKind, NotReady) as error:
         sys.exit(f"millrace bench: {error}")

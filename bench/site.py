@@ -26,7 +26,6 @@ from migrations.revisions import upgrade
 from store.engine import connect
 
 START_SECONDS = 60
-SETTLE = 0.5
 CANCEL = (
     "UPDATE tasks SET status = 'REVOKED', finished_at = now(), error = 'the bench is over' WHERE status = 'PENDING'"
 )
@@ -50,12 +49,15 @@ class Servers:
         with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f"CREATE DATABASE {name}"))
         admin.dispose()
-        self.empty_redis()
+        with redis.Redis.from_url(self.redis_url) as client:
+            client.flushdb()
         return make_url(self.postgres_url).set(database=name).render_as_string(hide_password=False)
 
-    def empty_redis(self) -> None:
+    def empty_queues(self) -> None:
+        """Delete every message that no worker has yet, and nothing else that Celery keeps in Redis."""
         with redis.Redis.from_url(self.redis_url) as client:
-            client.flushall()
+            for queue in client.scan_iter(_type="list"):
+                client.delete(queue)
 
 
 @contextmanager
@@ -90,6 +92,8 @@ class Site:
     """The kind of request that submits a batch, and the one that sees a single report through to its score."""
     cancel: Callable[[], None] = lambda: None
     """Ends what waits, where that is possible."""
+    settle: float = 0.3
+    """Seconds without a new score after which nothing is under way any more."""
     patience: float = 5.0
     """Seconds to wait for what cannot be cancelled."""
 
@@ -99,7 +103,7 @@ class Site:
         until = time.monotonic() + self.patience
         count = -1
         while count != (count := self.stored(1)[0]) and time.monotonic() < until:
-            time.sleep(SETTLE)
+            time.sleep(self.settle)
 
 
 @contextmanager
@@ -178,7 +182,7 @@ def _running(
             return count, last.timestamp() if last else 0.0
 
         def forget() -> None:
-            servers.empty_redis()
+            servers.empty_queues()
             if cancel:  # or else rescue would bring it back
                 with engine.begin() as connection:
                     connection.execute(text(cancel))

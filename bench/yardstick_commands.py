@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,9 @@ import psutil  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.table import Table
 
-from bench import bento, site
-from bench.site import Servers
+from bench import site
+from bench.bento import start as bento
+from bench.site import NotReady, Servers
 from bench.yardstick import MEASURES, Plan, Ratio, Start, in_turn, ratios
 
 PLAIN, MILLRACE, BENTO = "plain design", "millrace", "BentoML tasks"
@@ -44,7 +46,10 @@ def _measure(other: str, start: Start, servers: Servers, rounds: int, out: Path 
     begin = time.monotonic()
     designs: Sequence[tuple[str, Start]] = [(other, start), (MILLRACE, lambda name: site.millrace(servers, name))]
     busy = psutil.cpu_percent(interval=1.0)
-    measured = in_turn(designs, Plan(rounds=rounds), lambda line: click.echo(line, err=True))
+    try:
+        measured = in_turn(designs, Plan(rounds=rounds), lambda line: click.echo(line, err=True))
+    except NotReady as error:
+        sys.exit(f"millrace bench: {error}")
     found = ratios(measured[other], measured[MILLRACE])
     _print(other, found)
     took = time.monotonic() - begin
@@ -56,7 +61,9 @@ def _measure(other: str, start: Start, servers: Servers, rounds: int, out: Path 
 
 
 def _print(other: str, found: dict[str, Ratio]) -> None:
-    table = Table("", other, MILLRACE, "times better", "worst … best round", "target", box=None)
+    table = Table("", other, MILLRACE, "times better", "worst … best round", box=None)
+    if other == PLAIN:
+        table.add_column("target")
     for name, ratio in found.items():
         unit = MEASURES[name].unit
         table.add_row(
@@ -65,7 +72,7 @@ def _print(other: str, found: dict[str, Ratio]) -> None:
             _told(ratio.ours, unit),
             f"{ratio.middle:.1f}",
             f"{ratio.lowest:.1f} … {ratio.highest:.1f}",
-            ratio.measure.target,
+            *([ratio.measure.target] if other == PLAIN else []),
         )
     for column in table.columns[1:]:
         column.justify = "right"

@@ -1,4 +1,4 @@
-"""The report scorer as a BentoML task. Runs in BentoML's own environment (`bench.bento.environment`)."""
+"""The report scorer as a BentoML task. Runs in BentoML's own environment (`bench.bento.start`)."""
 
 from typing import Literal
 

@@ -1,22 +1,25 @@
 """The bench on real servers: what a user runs, and that Millrace stays many times as fast as the plain design."""
 
+import dataclasses
 import json
 from pathlib import Path
+from statistics import median
 
 import pytest
 from click.testing import CliRunner
 
-from bench import site
+from bench import executor, published, site
 from bench.site import Site
 from bench.yardstick import Plan, scored_per_second
 from cli.main import main
+from tests.conftest import Servers, empty_redis
 from tests.running import Platform
 
-SHORT = Plan(seconds=2.0)
+SHORT = Plan(seconds=0.8)
 
-# A third of what was measured on two cores beside other programs: a shared machine must not fail it, a lost
-# optimisation of the path shall.
-LEAST_ONE, LEAST_THOUSAND = 7.0, 3.0
+# A third of the medians measured on two cores beside other programs (8 and 12): a shared machine must not fail it, a
+# lost optimisation of the path shall. Raise them as the path gets faster.
+LEAST_ONE, LEAST_THOUSAND = 2.5, 4.0
 
 
 def bench(*words: str) -> str:
@@ -77,19 +80,38 @@ class TestCommands:
         assert CliRunner().invoke(main, ["bench", *words]).exit_code == 2
 
 
-def speeds(running: Site) -> tuple[float, float]:
-    """Return inputs scored per second: one a submission, 1,000 a submission."""
-    one = scored_per_second(running, 1, connections=64, plan=SHORT, drain=3.0)
+@pytest.fixture
+def own(servers: Servers, tmp_path: Path) -> site.Servers:
+    """The session's servers, with a Redis database that nobody else uses."""
+    return site.Servers(servers.postgres_url, empty_redis(servers, 5), tmp_path, {})
+
+
+def test_millrace_scores_many_times_as_fast_as_the_plain_design(servers: Servers, own: site.Servers) -> None:
+    """Short rounds by turns and their median: what a busy machine does to one round, it does not do to all."""
+    theirs = dataclasses.replace(own, redis_url=empty_redis(servers, 6))
+    with site.plain(theirs, "bench_plain") as plain, site.millrace(own, "bench_millrace") as millrace:
+        for size, connections, least in ((1, 64, LEAST_ONE), (1_000, 8, LEAST_THOUSAND)):
+            ratios = [speed(millrace, size, connections) / speed(plain, size, connections) for _ in range(3)]
+            assert median(ratios) > least, f"{size} a submission: {ratios}"
+
+
+def speed(running: Site, size: int, connections: int) -> float:
+    """Return inputs scored per second."""
+    figure = scored_per_second(running, size, connections=connections, plan=SHORT, drain=0.5)
     running.abandon()
-    return one, scored_per_second(running, 1_000, connections=8, plan=SHORT, drain=3.0)
+    return figure
 
 
-def test_millrace_scores_many_times_as_fast_as_the_plain_design() -> None:
-    with site.servers() as servers:
-        with site.plain(servers, "bench_plain") as running:
-            theirs = speeds(running)
-        with site.millrace(servers, "bench_millrace") as running:
-            ours = speeds(running)
-    print(f"{theirs=} {ours=}")
-    assert ours[0] > LEAST_ONE * theirs[0]
-    assert ours[1] > LEAST_THOUSAND * theirs[1]
+def test_the_burn_model_is_served_beside_the_others(own: site.Servers) -> None:
+    with published.presets()["burn-10"].start(own) as running:
+        run = executor.saturate(running.target, "burn", 1, connections=2, seconds=30, requests=3)
+    assert [request.status for request in run.seen] == [202] * 3
+    assert all(request.ended for request in run.seen)
+
+
+def test_a_design_that_does_not_come_up_is_told_with_its_log(own: site.Servers) -> None:
+    with (
+        pytest.raises(site.NotReady, match="max_body_bytes"),
+        site.millrace(own, "bench_broken", MAX_BODY_BYTES="many"),
+    ):
+        pass
