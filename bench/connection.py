@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 
 import httptools
 
+IDLE_SECONDS = 4.0
+"""A connection that was idle for longer is not used again: uvicorn closes it after 5 s, maybe just when we write."""
+
 
 class Answer(NamedTuple):
     status: int
@@ -51,18 +54,19 @@ class Target:
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time. Opens itself at the first one, and again after it was lost."""
+    """One request at a time. Opens itself at the first one; once it is no longer usable, take another."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[Answer] | None = None
+        self._used = 0.0
 
     async def ask(self, request: bytes, within: float) -> Answer:
         """Send a request and return its answer; status 0 when there is none within so many seconds."""
         loop = asyncio.get_running_loop()
         until = loop.time() + within
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None:
             try:
                 async with asyncio.timeout_at(until):
                     await loop.create_connection(lambda: self, self._target.host, self._target.port)
@@ -78,6 +82,13 @@ class Connection(asyncio.Protocol):
             return await self._waiting
         finally:
             timer.cancel()
+            self._used = loop.time()
+
+    @property
+    def usable(self) -> bool:
+        if self._transport is None or self._transport.is_closing():
+            return False
+        return asyncio.get_running_loop().time() - self._used < IDLE_SECONDS
 
     def close(self) -> None:
         if self._transport is not None:

@@ -6,6 +6,7 @@ the moment at which it was due. A server that stalls cannot hide: what it holds 
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -21,6 +22,9 @@ from bench.schedule import Arrival, Schedule
 
 DISTINCT_BYTES = 32 * 2**20
 """Bodies of one kind and size differ up to this volume, then repeat: a cache must not look better than it is."""
+
+MOST = 10_000
+"""Requests per second for which a closed loop has bodies ready; beyond, they repeat."""
 
 TIMEOUT = 30.0
 FOLLOW = "prefer: wait=30\r\n"
@@ -83,7 +87,7 @@ def saturate(
 ) -> Run:
     """Keep so many connections busy with one kind of request, until the time or the number of requests is over."""
     run = Run(f"Closed loop, {name} of {size}, {connections} connections", seconds, 0.0, connections, open_loop=False)
-    bodies = _prepare([Arrival(0.0, name, size)] * (requests or 5_000), target)
+    bodies = _prepare([Arrival(0.0, name, size)] * (requests or math.ceil(seconds * MOST)), target)
     return uvloop.run(_Generator(run, target, timeout).saturate(name, size, bodies, requests))
 
 
@@ -93,7 +97,7 @@ class _Generator:
         self._target = target
         self._timeout = timeout
         self._free: list[Connection] = []
-        self._opened: list[Connection] = []
+        self._opened: set[Connection] = set()
         self._turn = asyncio.Semaphore(run.connections)
 
     async def play(self, arrivals: tuple[Arrival, ...], requests: list[bytes]) -> Run:
@@ -140,7 +144,7 @@ class _Generator:
 
     async def _one(self, arrival: Arrival, request: bytes, woken: float) -> None:
         async with self._turn:
-            connection = self._free.pop() if self._free else self._open()
+            connection = self._take()
             sent = clock() - self._start
             # Waiting for a turn is part of the time that a request may take.
             answer = await connection.ask(request, max(0.001, arrival.at + self._timeout - sent))
@@ -163,9 +167,16 @@ class _Generator:
                 return
             await asyncio.sleep(ASK_AGAIN)
 
-    def _open(self) -> Connection:
-        self._opened.append(Connection(self._target))
-        return self._opened[-1]
+    def _take(self) -> Connection:
+        while self._free:
+            connection = self._free.pop()  # the last one used, so that few are idle for long
+            if connection.usable:
+                return connection
+            connection.close()
+            self._opened.discard(connection)
+        connection = Connection(self._target)
+        self._opened.add(connection)
+        return connection
 
 
 def ended(answer: Answer) -> bool:
@@ -177,7 +188,7 @@ def ended(answer: Answer) -> bool:
 
 def _prepare(arrivals: tuple[Arrival, ...] | list[Arrival], target: Target) -> list[bytes]:
     """Make every request before the first is due: that work must not fall into the run."""
-    rng = Random(len(arrivals))  # noqa: S311  the same bodies for the same schedule
+    rng = Random()  # noqa: S311  other bodies each time, for a cache keeps those of the last run
     made: dict[tuple[str, int], list[bytes]] = {}
     volume: dict[tuple[str, int], int] = {}
     turn: dict[tuple[str, int], int] = {}

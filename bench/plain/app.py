@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 from celery.exceptions import TimeoutError as NotYet
 from celery.result import AsyncResult
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 
 from bench.plain.schemas import Accepted, Report, Result
 from bench.plain.worker import app as celery
@@ -44,4 +44,6 @@ def read_task(task_id: UUID) -> Result:
 
 @app.get("/health/ready")
 def ready() -> dict[str, bool]:
-    return {"ready": bool(celery.control.ping(timeout=1))}
+    if not celery.control.ping(timeout=1):
+        raise HTTPException(503, "no worker")
+    return {"ready": True}

@@ -167,3 +167,10 @@ def test_a_task_that_is_followed_is_asked_for_until_it_has_ended() -> None:
 def test_a_url_that_the_generator_cannot_speak_to_is_refused(url: str) -> None:
     with pytest.raises(WrongUrl):
         Target.of(url)
+
+
+def test_a_connection_that_the_server_has_closed_is_not_used_again() -> None:
+    """The server cuts every connection after one answer; each request gets a connection that lives."""
+    with server(lambda number: (0, answer(202).replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))) as target:
+        run = executor.saturate(target, "submit", 1, connections=2, seconds=5, requests=20)
+    assert {request.status for request in run.seen} == {202}
