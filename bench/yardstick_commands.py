@@ -70,8 +70,8 @@ def _print(other: str, found: dict[str, Ratio]) -> None:
             ratio.measure.what,
             _told(ratio.yardstick, unit),
             _told(ratio.ours, unit),
-            f"{ratio.middle:.1f}",
-            f"{ratio.lowest:.1f} … {ratio.highest:.1f}",
+            _times(ratio.middle),
+            f"{_times(ratio.lowest)} … {_times(ratio.highest)}",
             *([ratio.measure.target] if other == PLAIN else []),
         )
     for column in table.columns[1:]:
@@ -83,3 +83,7 @@ def _print(other: str, found: dict[str, Ratio]) -> None:
 
 def _told(value: float, unit: str) -> str:
     return f"{value:,.0f} {unit}" if unit == "/s" else f"{value:,.1f} {unit}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2g}"
