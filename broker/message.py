@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from uuid import UUID
 
-MAX_TASKS = 64
+MAX_TASKS = 256
 """Tasks in a chunk: from about here on a larger chunk no longer makes a task cheaper."""
 
 MAX_INPUTS = 10_000

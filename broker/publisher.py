@@ -53,11 +53,18 @@ def _send(app: Celery, model: str, priority: int, chunk: Sequence[UUID], time_li
 
 
 def queue_lengths(app: Celery, model: str) -> dict[int, int]:
-    """Return how many messages of each priority wait in the model's queue; those being scored are not counted."""
+    """Return how many messages of each priority wait in the model's queue; those being scored are not counted.
+
+    Raises PublishFailed.
+    """
+    return {priority: queue_length(app, model, priority) for priority in PRIORITIES}
+
+
+def queue_length(app: Celery, model: str, priority: int) -> int:
+    """Return how many messages of this priority wait in the model's queue. Raises PublishFailed."""
     try:
-        with app.connection_for_read() as connection:
+        with app.pool.acquire() as connection:
             channel = connection.default_channel
-            name = queue_of(model)
-            return {p: int(channel.client.llen(channel._q_for_pri(name, p))) for p in PRIORITIES}
+            return int(channel.client.llen(channel._q_for_pri(queue_of(model), priority)))
     except (KombuError, RedisError, OSError) as error:
         raise PublishFailed(str(error)) from error

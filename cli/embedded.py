@@ -44,7 +44,9 @@ protected-mode yes
 port {port}
 requirepass {password}
 dir ./
-maxmemory-policy noeviction
+maxmemory 512mb
+# Only what ends by itself, the score cache, is dropped to make room; a message never is.
+maxmemory-policy volatile-lru
 # One snapshot when asked to stop, none in between: every unfinished task is in Postgres, and rescue republishes it.
 save ""
 appendonly no

@@ -4,6 +4,7 @@ import click
 
 from cli.bench import bench
 from cli.keys import keys
+from cli.models import models, train
 from cli.psql import psql
 from cli.replay import replay
 from cli.sql import sql
@@ -19,6 +20,8 @@ def main() -> None:
 
 main.add_command(bench)
 main.add_command(up)
+main.add_command(models)
+main.add_command(train)
 main.add_command(psql)
 main.add_command(replay)
 main.add_command(keys)

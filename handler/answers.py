@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -64,17 +64,43 @@ class ModelCard(ServedModel):
     )
 
 
+class LoadedModel(BaseModel):
+    model: str = Field(examples=["report_scorer"])
+    version: str = Field(examples=["1.0.0"])
+    tasks_done: int = Field(description="Since the process started", examples=[41])
+    inputs_done: int = Field(examples=[4100])
+
+
+class Worker(BaseModel):
+    """One worker process, as it was at most 10 s ago."""
+
+    id: UUID = Field(examples=[_EXAMPLE_ID])
+    host: str = Field(examples=["worker-1"])
+    pid: int = Field(examples=[17])
+    status: Literal["idle", "working"] = Field(examples=["working"])
+    model: str | None = Field(description="The model whose tasks it works on", examples=["report_scorer"])
+    since: datetime = Field(
+        description="When it began to work on them; of an idle one, when it became ready",
+        examples=["2026-01-31T09:00:00.004000Z"],
+    )
+    tasks_done: int = Field(examples=[41])
+    models: list[LoadedModel] = Field(description="What it has in memory")
+
+
 class Heartbeat(BaseModel):
     message: str = Field(examples=["Service Ok"])
 
 
 class Readiness(BaseModel):
-    """What the handler needs in order to get inputs scored, and which of it is missing."""
+    """Whether submissions can be taken in, and which models are loaded somewhere."""
 
     ready: bool = Field(examples=[True])
     postgres: str = Field(examples=["ok"])
     schema_revision: str = Field(examples=["ok"])
-    models: dict[str, int] = Field(description="Ready worker processes of each model", examples=[{"report_scorer": 1}])
+    models: dict[str, int] = Field(
+        description="Worker processes that have each model loaded; with 0, its tasks wait",
+        examples=[{"report_scorer": 1}],
+    )
 
 
 @cache
@@ -103,6 +129,6 @@ def any_task(specs: dict[str, Spec]) -> Any:
     return answer
 
 
-def json(body: dict[str, Any], headers: dict[str, str] | None = None, status: int = 200) -> Response:
+def json(body: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:
     """Answer with JSON, at a tenth of the cost of a pydantic model: a task may hold 10,000 scores."""
     return Response(msgspec.json.encode(body), status, headers, "application/json")

@@ -14,16 +14,18 @@ from fastapi_swagger import patch_fastapi
 
 from broker.config import create_celery
 from broker.settings import BrokerSettings
-from handler import identity, problems
+from handler import identity, openapi, problems
 from handler.backlog import Backlog
+from handler.fast_lane import FastLane
 from handler.intake import Intake
 from handler.keyring import Keyring
 from handler.rate import Limiter, Rate
-from handler.routes import health, models, submissions, tasks
+from handler.routes import endpoints, health, models, submissions, tasks, workers
 from handler.services import Services, prediction_tables
 from handler.settings import HandlerSettings
 from handler.waiters import Waiters
 from migrations.revisions import head, older
+from models import artifact
 from models.catalogue import specs
 from store.engine import connect_async
 from store.settings import StoreSettings
@@ -58,7 +60,9 @@ def create_app() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = connect_async(str(store.database_url), pool_size=store.database_pool_size)
+        engine = connect_async(
+            str(store.database_url), pool_size=store.database_pool_size, timeout=store.database_timeout_seconds
+        )
         intake = Intake(engine, create_celery(str(broker.redis_url)))
         waiters = Waiters(str(broker.redis_url))
         backlog = Backlog(engine, settings.max_backlog_inputs)
@@ -71,6 +75,7 @@ def create_app() -> FastAPI:
             backlog,
             specs(),
             prediction_tables(specs()),
+            {name: artifact.current(name).manifest for name in specs()},
             head(),
             older(),
             Keyring(engine) if guarded else None,
@@ -103,13 +108,21 @@ def create_app() -> FastAPI:
     )
     patch_fastapi(app)
     problems.install(app)
+    openapi.describe_problems(app)
     if guarded:
         identity.describe(app)
-    for closed in (submissions.router(specs()), tasks.router(specs()), models.router):
+    for closed in (
+        submissions.router(specs()),
+        endpoints.router(specs()),
+        tasks.router(specs()),
+        models.router,
+        workers.router,
+    ):
         app.include_router(
             closed,
             dependencies=[Depends(identity.identify)],
-            responses=problems.documented(*([401] if guarded else []), *([429] if settings.rate_limit else [])),
+            responses=openapi.documented(*([401] if guarded else []), *([429] if settings.rate_limit else [])),
         )
+    app.add_middleware(FastLane, exact=submissions.fast(specs()), task=tasks.read_task)
     app.include_router(health.router)  # open: whoever asks whether we live has no key
     return app

@@ -1,19 +1,22 @@
 """Accepts submissions: all that wait at one moment are committed together, then published as chunks.
 
 A client is answered after its commit and before any publishing, so Redis can neither delay nor refuse it.
-There is no timer: while one group commits, the next one gathers, and an idle system answers at once.
+There is no timer: while one group commits, the next one gathers, and an idle system answers at once. Only where
+messages enough wait already is the next chunk held back, to grow: nobody would take it yet.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import structlog
 from celery import Celery
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker.publisher import publish
+from broker.message import MAX_TASKS
+from broker.publisher import PublishFailed, publish, queue_length
 from models.catalogue import specs
 from store import accepting
 from store.accepting import Accepted, KeyReused, Submission
@@ -21,9 +24,17 @@ from store.claims import WaitingTask
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 MAX_GROUP = 256
 MAX_GROUP_BYTES = 32 * 2**20
 """Bounds of one commit: what waits beyond them is in the next one."""
+
+ENOUGH = 4
+"""Messages that keep the workers busy while the next chunk grows."""
+
+HOLD = 0.01
+"""Seconds between two looks at whether the workers are about to run out of messages."""
 
 DRAIN = 5
 """Seconds that a stopping handler spends on publishing what it has accepted; rescue publishes the rest."""
@@ -108,12 +119,29 @@ class Intake:
         while True:
             await self._committed.wait()
             self._committed.clear()
+            while len(self._accepted) < MAX_TASKS and await self._can_wait():  # noqa: ASYNC110 - Redis tells nobody
+                await asyncio.sleep(HOLD)
             group, self._accepted = self._accepted, []
             await self._publish(group)
 
+    async def _can_wait(self) -> bool:
+        """Return whether messages enough lie before those of the accepted tasks."""
+        queues = {(task.model, task.priority) for task in self._accepted}
+        if len(queues) != 1:  # rare under a load that makes chunks worth growing
+            return False
+        ((model, priority),) = queues
+        try:
+            waiting = await self._in_thread(queue_length, self._celery, model, priority)
+        except PublishFailed:
+            return False
+        return waiting >= ENOUGH
+
+    async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
     async def _publish(self, group: Sequence[WaitingTask]) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, publish, self._celery, group, _time_limit)
+            await self._in_thread(publish, self._celery, group, _time_limit)
         except Exception as error:  # whatever it was: they are durable, rescue publishes them, and accepting goes on
             log.warning("publish_failed", tasks=len(group), error=str(error))
 

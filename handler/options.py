@@ -125,9 +125,9 @@ def _unquoted(key: str | None) -> str | None:
     return quoted[1] if quoted else key
 
 
-def fingerprint(model: str, payload: bytes) -> bytes:
-    """Tell two submissions with one idempotency key apart."""
-    return hashlib.sha256(model.encode() + b"\0" + payload).digest()
+def fingerprint(model: str, callback_url: str | None, payload: bytes) -> bytes:
+    """Tell two submissions with one idempotency key apart. A URL holds no NUL, nor does a name."""
+    return hashlib.sha256(b"\0".join([model.encode(), (callback_url or "").encode(), payload])).digest()
 
 
 def parameters() -> list[dict[str, Any]]:

@@ -1,82 +1,78 @@
 """Turns a request body into a payload to store, or says everything that is wrong with it."""
 
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from fastapi import Request
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails, from_json, to_json
+from pydantic_core import ErrorDetails, to_json
 
 from handler.problems import MAX_FAULTS, Refused, pointer
+from handler.receiving import JSON, json_value, receive
 from models import wire
-from models.contract import Spec
+from models.contract import Manifest, Spec
+
+Locate = Callable[[int, tuple[str | int, ...]], tuple[str | int, ...]]
+"""Where in the body the client finds a place in the input at a position."""
 
 
-async def read_batch(request: Request, spec: Spec, max_bytes: int) -> tuple[bytes, int]:
-    """Read a JSON array of inputs; return the payload and how many inputs it has. Raises Refused."""
-    body = await _read(request, max_bytes)
+class Taken(NamedTuple):
+    """What a body comes to: the payload to be stored, and how many inputs it has."""
+
+    payload: bytes
+    n_inputs: int
+
+
+async def read_batch(request: Request, spec: Spec, manifest: Manifest, max_bytes: int) -> Taken:
+    """Read a JSON array of inputs. Raises Refused."""
+    body = await receive(request, max_bytes, JSON)
     try:
-        n_inputs = len(wire.decoder(spec).decode(body))
-    except ValueError:
-        body, n_inputs = _decide(spec, body)
-    if n_inputs == 0:
+        rows = wire.decoder(spec).decode(body)
+    except ValueError:  # let pydantic decide on what the fast decoder refused
+        value = json_value(body)
+        if not isinstance(value, list):
+            detail = "The body must be a JSON array of inputs; wrap a single one in [ ]."
+            raise Refused(422, "invalid-input", detail) from None
+        return validated(spec, manifest, value, _in_array)
+    if not rows:
         raise Refused(422, "invalid-input", "The array is empty; send at least one input.")
-    _check_count(spec, n_inputs)
-    return body, n_inputs
+    check_count(spec, len(rows))
+    _check(spec, manifest, rows, _in_array)
+    return Taken(body, len(rows))
 
 
-async def read_one(request: Request, spec: Spec, max_bytes: int) -> tuple[bytes, int]:
+async def read_one(request: Request, spec: Spec, manifest: Manifest, max_bytes: int) -> Taken:
     """Read one JSON object as a payload with one input. Raises Refused."""
-    body = await _read(request, max_bytes)
+    body = await receive(request, max_bytes, JSON)
     try:
-        msgspec.json.decode(body, type=wire.row(spec))
+        row = msgspec.json.decode(body, type=wire.row(spec))
     except ValueError:
-        value = _json(body)
+        value = json_value(body)
         if not isinstance(value, dict):
             raise Refused(422, "invalid-input", "The body must be one JSON object; batches go to /submit.") from None
-        return _validated(spec, [value], depth=1)
-    return b"[" + body + b"]", 1
+        return validated(spec, manifest, [value], _alone)
+    _check(spec, manifest, [row], _alone)
+    return Taken(b"[" + body + b"]", 1)
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
-    """Return the body. Nobody is let off the content type: a browser can send anything else across sites unasked."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        stated = f"not {content_type!r}" if content_type else "but the header is missing"
-        raise Refused(415, "wrong-content-type", f"Content-Type must be application/json, {stated}.")
-    coding = request.headers.get("content-encoding", "identity").strip().lower()
-    if coding != "identity":
-        raise Refused(415, "wrong-content-encoding", f"Content-Encoding {coding!r} is not read here; send plain JSON.")
-    chunks = []
-    size = int(request.headers.get("content-length", 0))
-    if size <= max_bytes:
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > max_bytes:
-                break
-            chunks.append(chunk)
-    if size > max_bytes:
-        raise Refused(413, "body-too-large", f"The body is over {max_bytes} bytes; send several smaller batches.")
-    return b"".join(chunks)
+def _in_array(position: int, place: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    return position, *place
 
 
-def _decide(spec: Spec, body: bytes) -> tuple[bytes, int]:
-    """Let pydantic decide on a body that the fast decoder refused."""
-    value = _json(body)
-    if not isinstance(value, list):
-        raise Refused(422, "invalid-input", "The body must be a JSON array of inputs; wrap a single one in [ ].")
-    _check_count(spec, len(value))  # before every one of them is validated
-    return _validated(spec, value, depth=0)
+def _alone(position: int, place: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    return place
 
 
-def _validated(spec: Spec, values: list[Any], *, depth: int) -> tuple[bytes, int]:
-    """Validate with pydantic; `depth` is how many parts of a fault's location are not the client's.
+def validated(spec: Spec, manifest: Manifest, values: Sequence[Any], locate: Locate) -> Taken:
+    """Validate inputs with pydantic. Raises Refused.
 
     Stops soon after MAX_FAULTS: a body of a few MB can hold a million, which pydantic lists for seconds.
     """
+    if not values:
+        raise Refused(422, "invalid-input", "There is no input; send at least one.")
+    check_count(spec, len(values))  # before every one of them is validated
     rows: list[Any] = []
     faults: list[dict[str, str]] = []
     for position, value in enumerate(values):
@@ -85,16 +81,30 @@ def _validated(spec: Spec, values: list[Any], *, depth: int) -> tuple[bytes, int
             rows.append(spec.input.model_validate_json(one))
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False, include_input=False)
-            faults += [{"detail": _detail(spec, e), "pointer": pointer((position, *e["loc"])[depth:])} for e in found]
+            faults += [{"detail": _detail(spec, e), "pointer": pointer(locate(position, e["loc"]))} for e in found]
             if len(faults) > MAX_FAULTS:
                 break
-    if faults:
-        count = f"{len(faults)} fault{'s'[: len(faults) > 1]}"
-        if len(faults) > MAX_FAULTS:
-            count = f"More than {MAX_FAULTS} faults, of which the first {MAX_FAULTS} are listed,"
-        detail = f"{count} in the input; nothing was stored."
-        raise Refused(422, "invalid-input", detail, errors=faults[:MAX_FAULTS])
-    return wire.validator(spec).dump_json(rows), len(rows)
+    refuse(faults)
+    _check(spec, manifest, rows, locate)
+    return Taken(wire.validator(spec).dump_json(rows), len(rows))
+
+
+def _check(spec: Spec, manifest: Manifest, rows: Sequence[Any], locate: Locate) -> None:
+    """Have the model itself look at what its schema lets in."""
+    if spec.check is not None:
+        found = islice(spec.check(wire.columns(spec, rows), manifest), MAX_FAULTS + 1)
+        refuse([{"detail": f.detail, "pointer": pointer(locate(f.position, (f.field,)))} for f in found])
+
+
+def refuse(faults: Sequence[dict[str, str]]) -> None:
+    """Raise Refused with the first faults, if there are any."""
+    if not faults:
+        return
+    count = f"{len(faults)} fault{'s'[: len(faults) > 1]}"
+    if len(faults) > MAX_FAULTS:
+        count = f"More than {MAX_FAULTS} faults, of which the first {MAX_FAULTS} are listed,"
+    detail = f"{count} in the input; nothing was stored."
+    raise Refused(422, "invalid-input", detail, errors=faults[:MAX_FAULTS])
 
 
 def _trimmed(spec: Spec, value: Any) -> Any:
@@ -112,22 +122,8 @@ def _detail(spec: Spec, error: ErrorDetails) -> str:
     return error["msg"]
 
 
-def _json(body: bytes) -> Any:
-    try:
-        return from_json(body)
-    except ValueError as error:
-        fault = str(error)
-    if not body.strip():
-        fault = "it is empty"
-    elif body.startswith(_BYTE_ORDER_MARKS):
-        fault = "it starts with a byte order mark; send UTF-8 without one"
-    raise Refused(422, "invalid-json", f"The body is not valid JSON: {fault}.")
-
-
-_BYTE_ORDER_MARKS = (BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE)
-
-
-def _check_count(spec: Spec, n_inputs: int) -> None:
+def check_count(spec: Spec, n_inputs: int) -> None:
+    """Raise Refused for more inputs than one submission may have."""
     if n_inputs > spec.max_inputs:
         detail = f"{n_inputs} inputs are more than {spec.max_inputs}; send them in several submissions."
         raise Refused(422, "too-many-inputs", detail)

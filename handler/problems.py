@@ -1,9 +1,10 @@
 """Turns every error into an RFC 9457 problem. The only place that knows which error is which HTTP status."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -42,6 +43,7 @@ class Problem(BaseModel):
         description="What is wrong, and what to do about it", examples=["1 fault in the input; nothing was stored."]
     )
     errors: list[Fault] | None = Field(None, description="The first 100 faults, where there are several")
+    task_id: UUID | None = Field(None, description="The task, where there is one already")
 
 
 class Refused(Exception):
@@ -55,6 +57,7 @@ class Refused(Exception):
         *,
         errors: Sequence[Mapping[str, str]] = (),
         headers: Mapping[str, str] | None = None,
+        task_id: UUID | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -62,52 +65,12 @@ class Refused(Exception):
         self.detail = detail
         self.errors = errors
         self.headers = headers
+        self.task_id = task_id
 
 
 def invalid_parameters(faults: Sequence[Mapping[str, str]]) -> Refused:
     detail = "; ".join(f"{fault['parameter']}: {fault['detail']}" for fault in faults)
     return Refused(422, "invalid-parameter", f"{detail}.", errors=faults)
-
-
-_DOCUMENTED: dict[int, tuple[Any, ...]] = {
-    401: (
-        "There is no API key with the request, or none that is in force",
-        "key-missing",
-        "Send an API key with the request, in the header Authorization: Bearer mr_…",
-    ),
-    404: ("There is none of this name or id", "unknown-task", "There is no task 019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01."),
-    413: (
-        "The body is over MAX_BODY_BYTES",
-        "body-too-large",
-        "The body is over 8388608 bytes; send several smaller batches.",
-    ),
-    409: (
-        "The task is not in a state in which this can be done",
-        "task-ended",
-        "Task 019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01 is SUCCESS: only a task that goes on can be cancelled.",
-    ),
-    415: (
-        "The body is not said to be JSON",
-        "wrong-content-type",
-        "Content-Type must be application/json, not 'text/plain'.",
-    ),
-    422: (
-        "The request is not valid; nothing was stored",
-        "invalid-input",
-        "1 fault in the input; nothing was stored.",
-        {"detail": "Input should be less than or equal to 5", "pointer": "#/17/popularity"},
-    ),
-    429: (
-        "The client asked more often than RATE_LIMIT allows",
-        "too-many-requests",
-        "More than 600 requests in 60 s; try again in 1 s.",
-    ),
-    503: (
-        "PostgreSQL cannot be reached, or too many inputs wait (backlog-full); try again later",
-        "store-unavailable",
-        "The database cannot serve this now; try again in 5 s.",
-    ),
-}
 
 
 def pointer(location: Sequence[int | str]) -> str:
@@ -117,53 +80,14 @@ def pointer(location: Sequence[int | str]) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error with a problem, and describe problems in the OpenAPI document."""
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid_parameter)
-    app.add_exception_handler(HTTPException, _http)
-    for error in (SQLAlchemyError, OSError, TimeoutError):
-        app.add_exception_handler(error, _store)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _unexpected)
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas = document["components"]["schemas"]
-        schemas |= {**schema.pop("$defs"), "Problem": schema}
-        # FastAPI describes its own body of a 422 wherever a parameter could be wrong; nobody gets that one here.
-        for operation in (operation for path in document["paths"].values() for operation in path.values()):
-            if "HTTPValidationError" in str(operation["responses"].get("422")):
-                del operation["responses"]["422"]
-        schemas.pop("HTTPValidationError", None)
-        schemas.pop("ValidationError", None)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the document
+    """Answer every error with a problem."""
+    for error, problem in _PROBLEMS.items():
+        app.add_exception_handler(error, problem)
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return OpenAPI's `responses` for these statuses."""
-    return {status: _described(status, *_DOCUMENTED[status]) for status in statuses}
-
-
-def _described(status: int, description: str, kind: str, detail: str, *errors: Mapping[str, str]) -> dict[str, Any]:
-    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": _body(status, kind, detail, errors)}
-    response: dict[str, Any] = {"description": description, "content": {MEDIA_TYPE: content}}
-    if status in _HEADERS:
-        response["headers"] = {
-            name: {"description": about, "schema": schema} for name, about, schema in _HEADERS[status]
-        }
-    return response
-
-
-_TEXT, _SECONDS = {"type": "string"}, ("Retry-After", "Seconds", {"type": "integer"})
-_HEADERS: dict[int, list[tuple[str, str, dict[str, str]]]] = {
-    401: [("WWW-Authenticate", "RFC 6750", _TEXT)],
-    429: [_SECONDS, ("RateLimit", "What is left, and until when", _TEXT), ("RateLimit-Policy", "The limit", _TEXT)],
-    503: [_SECONDS],
-}
+def answer(request: Request, error: Exception) -> Response:
+    """Return the problem for an error."""
+    return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)(request, error)
 
 
 def _answer(
@@ -172,19 +96,24 @@ def _answer(
     detail: str,
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
+    task_id: UUID | None = None,
 ) -> Response:
-    body = msgspec.json.encode(_body(status, kind, detail, errors))
-    return Response(body, status, dict(headers or {}), MEDIA_TYPE)
+    content = msgspec.json.encode(body(status, kind, detail, errors, task_id))
+    return Response(content, status, dict(headers or {}), MEDIA_TYPE)
 
 
-def _body(status: int, kind: str, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
-    body = {"type": f"urn:millrace:problem:{kind}", "title": HTTPStatus(status).phrase, "status": status}
-    return {**body, "detail": detail} | ({"errors": list(errors)} if errors else {})
+def body(
+    status: int, kind: str, detail: str, errors: Sequence[Mapping[str, str]] = (), task_id: UUID | None = None
+) -> dict[str, Any]:
+    """Return what a Problem says, without the members that say nothing."""
+    said = {"type": f"urn:millrace:problem:{kind}", "title": HTTPStatus(status).phrase, "status": status}
+    more = {"errors": list(errors), "task_id": task_id}
+    return {**said, "detail": detail, **{name: value for name, value in more.items() if value}}
 
 
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)  # noqa: S101 - narrows the type that Starlette promises
-    return _answer(error.status, error.kind, error.detail, error.errors, error.headers)
+    return _answer(error.status, error.kind, error.detail, error.errors, error.headers, error.task_id)
 
 
 def _invalid_parameter(request: Request, error: Exception) -> Response:
@@ -244,3 +173,15 @@ _AWAY = ("08", "25006", "53", "57")
 def _unexpected(request: Request, error: Exception) -> Response:
     log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
     return _answer(500, "internal-error", "Something broke on our side; the log has the details.")
+
+
+_PROBLEMS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
+    Refused: _refused,
+    RequestValidationError: _invalid_parameter,
+    HTTPException: _http,
+    SQLAlchemyError: _store,
+    OSError: _store,
+    TimeoutError: _store,
+    ClientDisconnect: _gone,
+    Exception: _unexpected,
+}

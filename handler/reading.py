@@ -28,6 +28,23 @@ async def read(services: Services, task_id: UUID, client: str | None, wait: floa
                 pass
 
 
+async def scored(services: Services, task_id: UUID, client: str | None, wait: float) -> dict[str, Any]:
+    """Return a task that has succeeded within `wait` seconds, for endpoints that answer with nothing else.
+
+    Raises Refused: with 504 when it takes longer, and goes on.
+    """
+    task = await read(services, task_id, client, wait)
+    if task["status"] == Status.SUCCESS:
+        return task
+    if task["status"] not in FINAL:
+        detail = f"Not scored within {wait:g} s. It will be: read it at GET /task/{task_id}."
+        raise Refused(504, "not-scored-yet", detail, task_id=task_id, headers={"Location": f"/task/{task_id}"})
+    if task["status"] == Status.FAILURE:
+        raise Refused(500, "task-failed", f"Scoring failed: {task['error']}.", task_id=task_id)
+    detail = f"Task {task_id} is {task['status']}: {task['error'] or 'it was cancelled'}."
+    raise Refused(409, "task-ended", detail, task_id=task_id)
+
+
 def unknown_task(task_id: UUID) -> Refused:
     return Refused(404, "unknown-task", f"There is no task {task_id}.")
 

@@ -13,7 +13,7 @@ from handler.keyring import Keyring
 from handler.rate import Limiter
 from handler.settings import HandlerSettings
 from handler.waiters import Waiters
-from models.contract import Spec
+from models.contract import Manifest, Spec
 from store.predictions import predictions_table
 from webhooks.settings import WebhookSettings
 
@@ -28,6 +28,7 @@ class Services:
     backlog: Backlog
     specs: dict[str, Spec]
     tables: dict[str, Table]
+    manifests: dict[str, Manifest]
     schema_head: str
     schema_older: frozenset[str]
     keyring: Keyring | None
@@ -37,10 +38,7 @@ class Services:
 def prediction_tables(specs: dict[str, Spec]) -> dict[str, Table]:
     """Return each model's table of predictions by the model's name."""
     metadata = MetaData()
-    return {
-        spec.name: predictions_table(spec.table, [*spec.input_columns, *spec.output_columns], metadata)
-        for spec in specs.values()
-    }
+    return {spec.name: predictions_table(spec.table, spec.stored_columns, metadata) for spec in specs.values()}
 
 
 async def _services(request: Request) -> Services:

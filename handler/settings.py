@@ -20,3 +20,6 @@ class HandlerSettings(BaseSettings):
         default=2_000_000, ge=1, description="with so many inputs waiting, submissions get 503 and a Retry-After"
     )
     predict_wait_seconds: float = Field(default=5, gt=0, le=60, description="how long POST /predict waits for a score")
+    answer_wait_seconds: float = Field(
+        default=30, gt=0, le=60, description="how long endpoints that answer with scores only wait for them; then 504"
+    )

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import annotated_types
 import msgspec
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, EncodedBytes, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from models.contract import MAX_BIGINT, Columns, Spec, bare_type
@@ -85,7 +85,7 @@ def _constrained(field: FieldInfo) -> Any:
         elif pattern := getattr(rule, "pattern", None):
             # Python's $ also matches before a last newline, pydantic's does not.
             meta["pattern"] = re.sub(r"(?<!\\)((?:\\\\)*)\$", r"\1\\Z", pattern)
-        elif not _about_json_only(rule):
+        elif not _about_json_only(rule) and not isinstance(rule, EncodedBytes):  # msgspec's bytes are base64, too
             raise TypeError(f"constraint {rule!r} has no fast twin; use ge, le, min_length, max_length or pattern")
     _refuse_unstorable(field, meta)
     constrained = Annotated[bare_type(field), msgspec.Meta(**meta)] if meta else bare_type(field)
@@ -97,6 +97,10 @@ def _refuse_unstorable(field: FieldInfo, meta: dict[str, Any]) -> None:
     if bare_type(field) is str and "pattern" not in meta:
         raise TypeError(
             f"text must not hold a NUL: give {field.description or 'it'!r} pattern=NO_NUL or one of your own"
+        )
+    if bare_type(field) == list[str]:
+        raise TypeError(
+            f"a list of texts could hold a NUL, so it can be an output only: {field.description or field!r}"
         )
     if bare_type(field) is int and not -MAX_BIGINT <= meta.get("ge", -inf) <= meta.get("le", inf) <= MAX_BIGINT:
         raise TypeError(f"an int needs bounds of 64 bits: give {field.description or 'it'!r} both ge and le")

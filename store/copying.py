@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import BigInteger, Boolean, Connection, Double, Integer, Table, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, Connection, Double, Integer, Table, Text, Uuid
 from sqlalchemy.types import TypeEngine
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -32,7 +32,7 @@ def copy(connection: Connection, table: Table, columns: Mapping[str, Sequence[An
 
     Columns that are not named get their default.
     """
-    fields = [_field(type(table.c[name].type), values) for name, values in columns.items()]
+    fields = [_field(table.c[name].type, values) for name, values in columns.items()]
     names = ", ".join(f'"{name}"' for name in columns)
     cursor: Any = connection.connection.cursor()
     with cursor:
@@ -59,15 +59,19 @@ def _stream(fields: list[tuple[Bytes, NDArray[np.int64]]]) -> bytes:
     return _HEADER + out.tobytes() + _TRAILER
 
 
-def _field(kind: type[TypeEngine[Any]], values: Sequence[Any] | NDArray[Any]) -> tuple[Bytes, NDArray[np.int64]]:
+def _field(kind: TypeEngine[Any], values: Sequence[Any] | NDArray[Any]) -> tuple[Bytes, NDArray[np.int64]]:
     """Return a column's fields, length prefixes included."""
-    if kind in _FIXED and not _has_null(values):
-        data = np.asarray(values).astype(_FIXED[kind])
+    fixed = _FIXED.get(type(kind))
+    if fixed and not _has_null(values):
+        data = np.asarray(values).astype(fixed)
         row = np.empty(len(data), [("length", ">i4"), ("value", data.dtype)])
         row["length"], row["value"] = data.dtype.itemsize, data
         return row.view(np.uint8), np.full(len(data), row.dtype.itemsize)
-    distinct = {value: _encode(kind, value) for value in set(values)}  # words of an enumeration, or all NULL: few
-    encoded = [distinct[value] for value in values]
+    if isinstance(kind, ARRAY):
+        encoded = [_encode_array(kind.item_type, value) for value in values]
+    else:
+        distinct = {value: _encode(kind, value) for value in set(values)}  # words of an enumeration, or all NULL: few
+        encoded = [distinct[value] for value in values]
     return np.frombuffer(b"".join(encoded), np.uint8), np.fromiter(map(len, encoded), np.int64, len(encoded))
 
 
@@ -75,8 +79,30 @@ def _has_null(values: Sequence[Any] | NDArray[Any]) -> bool:
     return not isinstance(values, np.ndarray) and None in values
 
 
-def _encode(kind: type[TypeEngine[Any]], value: Any) -> bytes:
+def _encode(kind: TypeEngine[Any], value: Any) -> bytes:
     if value is None:
         return b"\xff\xff\xff\xff"
-    data = str(value).encode() if kind is Text else np.asarray(value).astype(_FIXED[kind]).tobytes()
+    if fixed := _FIXED.get(type(kind)):
+        data = np.asarray(value).astype(fixed).tobytes()
+    else:
+        data = str(value).encode() if isinstance(kind, Text) else bytes(value)
+    return len(data).to_bytes(4, "big") + data
+
+
+_OIDS = {Text: 25, Double: 701}
+"""Of the types that stand in arrays: `SELECT oid FROM pg_type`; they are the same in every PostgreSQL."""
+
+
+def _encode_array(kind: TypeEngine[Any], value: Any) -> bytes:
+    """Dimensions, whether NULLs are in it, the elements' type; for the one dimension its size and first index."""
+    if value is None:
+        return b"\xff\xff\xff\xff"
+    head = (1, 0, _OIDS[type(kind)], len(value), 1) if len(value) else (0, 0, _OIDS[type(kind)])
+    if isinstance(kind, Double):
+        items = np.empty(len(value), [("length", ">i4"), ("value", ">f8")])
+        items["length"], items["value"] = 8, value
+        data = items.tobytes()
+    else:
+        data = b"".join(_encode(kind, item) for item in value)
+    data = b"".join(number.to_bytes(4, "big") for number in head) + data
     return len(data).to_bytes(4, "big") + data

@@ -5,6 +5,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 CONNECT_TIMEOUT = 5  # seconds; a host that drops packets must not hold a start-up for minutes
 
+# When a client's host is gone, or the client frozen in the midst of a transaction, PostgreSQL lets go of its locks.
+SESSION = {
+    "idle_in_transaction_session_timeout": "30s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
 
 def sync_url(url: str) -> URL:
     """Name the driver: SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3."""
@@ -17,11 +25,21 @@ def connect(url: str, *, pool_size: int = 2) -> Engine:
         pool_size=pool_size,
         pool_pre_ping=True,
         hide_parameters=True,  # the log of a failed statement must not show anybody's inputs
-        connect_args={"connect_timeout": CONNECT_TIMEOUT, "application_name": "millrace"},
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT,
+            "application_name": "millrace",
+            "options": " ".join(f"-c {name}={value}" for name, value in SESSION.items()),
+            # A server whose host is gone is noticed within half a minute.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 25_000,  # milliseconds
+        },
     )
 
 
-def connect_async(url: str, *, pool_size: int = 5) -> AsyncEngine:
+def connect_async(url: str, *, pool_size: int = 5, timeout: float = 30) -> AsyncEngine:
+    """Open PostgreSQL for an event loop; a statement that gets no answer for `timeout` seconds raises TimeoutError."""
     return create_async_engine(
         sync_url(url).set(drivername="postgresql+asyncpg"),
         pool_size=pool_size,
@@ -29,5 +47,9 @@ def connect_async(url: str, *, pool_size: int = 5) -> AsyncEngine:
         pool_pre_ping=True,
         hide_parameters=True,  # the log of a failed statement must not show anybody's inputs
         pool_timeout=CONNECT_TIMEOUT,
-        connect_args={"timeout": CONNECT_TIMEOUT, "server_settings": {"application_name": "millrace"}},
+        connect_args={
+            "timeout": CONNECT_TIMEOUT,
+            "command_timeout": timeout,
+            "server_settings": {"application_name": "millrace", **SESSION},
+        },
     )

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -28,12 +30,15 @@ from store.tables import ANALYST_READS
 ColumnDescription = tuple[str, str, bool]
 """Name, kind (a key of KINDS), nullable."""
 
-KINDS: dict[str, type[TypeEngine[Any]]] = {
-    "text": Text,
-    "integer": Integer,
-    "bigint": BigInteger,
-    "double": Double,
-    "boolean": Boolean,
+KINDS: dict[str, TypeEngine[Any]] = {
+    "text": Text(),
+    "integer": Integer(),
+    "bigint": BigInteger(),
+    "double": Double(),
+    "boolean": Boolean(),
+    "bytes": LargeBinary(),
+    "text[]": ARRAY(Text),
+    "double[]": ARRAY(Double),
 }
 
 
@@ -57,8 +62,13 @@ def predictions_table(name: str, columns: Iterable[ColumnDescription], metadata:
     )
 
 
-async def read(connection: AsyncConnection, table: Table, task_id: UUID, columns: Iterable[str]) -> Sequence[Any]:
-    """Return one row with one list a column, each in the order of the inputs."""
+async def read(connection: AsyncConnection, table: Table, task_id: UUID, columns: Sequence[str]) -> Sequence[Any]:
+    """Return one list a column, each in the order of the inputs."""
+    if any(isinstance(table.c[name].type, ARRAY) for name in columns):  # of unequal lengths, which array_agg refuses
+        rows = await connection.execute(
+            select(*(table.c[name] for name in columns)).where(table.c.task_id == task_id).order_by(table.c.position)
+        )
+        return [list(column) for column in zip(*rows, strict=True)]
     return (
         await connection.execute(
             select(*(func.array_agg(aggregate_order_by(table.c[name], table.c.position)) for name in columns)).where(

@@ -106,6 +106,7 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("tasks_done", BigInteger, nullable=False, server_default="0"),
     Column("inputs_done", BigInteger, nullable=False, server_default="0"),
+    Column("working_since", DateTime(timezone=True), comment="on a chunk for this model; null: on none"),
     Column("ready_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     info=ANALYST_READS,

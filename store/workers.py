@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,8 @@ class Loaded:
     version: str
     tasks_done: int = 0
     inputs_done: int = 0
+    working_since: float | None = None
+    """On the clock time.monotonic of its process."""
 
 
 def seen(connection: Connection, worker: UUID, host: str, pid: int, loaded: Mapping[str, Loaded]) -> None:
@@ -36,8 +39,10 @@ def seen(connection: Connection, worker: UUID, host: str, pid: int, loaded: Mapp
             "model_version": state.version,
             "tasks_done": state.tasks_done,
             "inputs_done": state.inputs_done,
+            "working_since": None if since is None else func.now() - timedelta(seconds=monotonic() - since),
         }
         for model, state in loaded.items()
+        for since in [state.working_since]  # read once: the process works on meanwhile
     ]
     statement = insert(workers).values(rows)
     connection.execute(
@@ -47,6 +52,7 @@ def seen(connection: Connection, worker: UUID, host: str, pid: int, loaded: Mapp
                 "seen_at": func.now(),
                 "tasks_done": statement.excluded.tasks_done,
                 "inputs_done": statement.excluded.inputs_done,
+                "working_since": statement.excluded.working_since,
             },
         )
     )
@@ -83,6 +89,23 @@ async def ready(connection: AsyncConnection) -> list[Row[Any]]:
         .order_by(workers.c.model, workers.c.model_version)
     )
     return list((await connection.execute(query)).all())
+
+
+SEEN = timedelta(seconds=10)
+"""A process tells what it does every five seconds or more often; what is older than this is not shown."""
+
+
+async def listing(connection: AsyncConnection) -> list[Row[Any]]:
+    """Return one row for each model that a living process has loaded."""
+    columns = [workers.c[name] for name in _LISTED]
+    query = select(*columns).where(workers.c.seen_at > func.now() - SEEN).order_by(workers.c.id, workers.c.model)
+    return list((await connection.execute(query)).all())
+
+
+_LISTED = (
+    *("id", "host", "pid", "model", "model_version", "tasks_done", "inputs_done"),
+    *("ready_at", "working_since"),
+)
 
 
 async def inputs_done(connection: AsyncConnection) -> int:

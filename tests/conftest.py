@@ -62,7 +62,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 def platform(servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A handler, a worker and rescue that run for the whole session. Tests on it may not stop or break it."""
     logs = tmp_path_factory.mktemp("platform")
-    with Platform(new_database(servers, template), empty_redis(servers, 1), logs) as platform:
+    with Platform(new_database(servers, template), empty_redis(servers, 1), logs, WORKER_MODELS="") as platform:
         yield platform
 
 

@@ -16,6 +16,8 @@ from typing import Self, TypeVar
 
 import httpx
 
+from models.catalogue import specs
+
 ROOT = Path(__file__).parent.parent
 
 T = TypeVar("T")
@@ -97,6 +99,7 @@ class Platform:
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "WORKER_CONCURRENCY": "1",
+            "WORKER_MODELS": "report_scorer",
             "OMP_NUM_THREADS": "1",
             "AUTH": "off",
             **settings,
@@ -147,8 +150,13 @@ class Platform:
         assert task["status"] not in ("PENDING", "STARTED"), task
         return task
 
+    def _models(self) -> Sequence[str]:
+        chosen = self._environment.get("WORKER_MODELS")
+        return chosen.split(",") if chosen else list(specs())
+
     def _is_ready(self) -> bool:
         try:
-            return self.client.get("/health/ready").status_code == 200
+            ready = self.client.get("/health/ready")
+            return ready.status_code == 200 and all(ready.json()["models"][model] for model in self._models())
         except httpx.TransportError:
             return False

@@ -22,7 +22,7 @@ def create_worker(settings: WorkerSettings, store: StoreSettings, broker: Broker
     app = create_celery(str(broker.redis_url))
     process = WorkerProcess(settings, store, broker)
     process.connect_signals()
-    delivery.register(app, process, catalogue.specs())
+    delivery.register(app, process, settings.models)
     return app
 
 
@@ -40,11 +40,11 @@ def main() -> None:
     logs.configure(logs.LogSettings())
     settings = WorkerSettings()
     gate.install()
-    for model in catalogue.specs():
+    for model in settings.models:
         _verify(model)
         catalogue.loader(model)  # the processes to be forked share the imported runtime; none of it is used here
     app = create_worker(settings, StoreSettings(), BrokerSettings())
-    queues = ",".join(queue_of(model) for model in catalogue.specs())
+    queues = ",".join(queue_of(model) for model in settings.models)
     app.worker_main(
         [
             "worker",

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +19,10 @@ from broker.settings import BrokerSettings
 from store.engine import connect
 from store.settings import StoreSettings
 from worker import residency, scoring
+from worker.cache import Cache
 from worker.presence import Presence
 from worker.settings import WorkerSettings
+from worker.watched import WatchedEngine
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +54,7 @@ class WorkerProcess:
     def start(self, **_: Any) -> None:
         """Load the models and say that this process is ready. Runs in the forked child."""
         try:
-            self._residents = residency.load()
+            self._residents = residency.load(self._settings.models)
         except Exception:
             # A process without its models must not take messages, and Celery would replace it for ever:
             # stop the worker, so that whoever supervises it sees it end and reads why.
@@ -59,7 +62,8 @@ class WorkerProcess:
             os.kill(os.getppid(), signal.SIGTERM)
             time.sleep(self._settings.lease_seconds)  # until the parent ends this process
             raise
-        self._engine = connect(str(self._store.database_url))
+        self._engine = WatchedEngine(connect(str(self._store.database_url)), self._store.database_timeout_seconds)
+        self._cache = Cache(str(self._broker.redis_url), self._settings.cache_seconds)
         self._announcer = Announcer(str(self._broker.redis_url))
         self._presence = Presence(self._engine, residency.versions(self._residents), self._settings.lease)
         self._presence.start()
@@ -70,8 +74,9 @@ class WorkerProcess:
 
     def score(self, model: str, task_ids: Sequence[UUID]) -> None:
         """Score one chunk and tell whoever waits for it."""
+        holding = partial(self._presence.holding, model)
         ended = scoring.score(
-            self._engine, self._residents[model], task_ids, self._settings.lease, self._presence.holding
+            self._engine, self._residents[model], task_ids, self._settings.lease, holding, self._cache
         )
         if ended:
             self._presence.count(model, len(ended), sum(task.n_inputs for task in ended))

@@ -3,17 +3,18 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from uuid_utils.compat import uuid7
 
 from store import claims, workers
 from store.claims import Claim
+from worker.watched import Transactions
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +25,7 @@ MAX_SILENCE = 5.0
 class Presence:
     """One worker process, as the database sees it."""
 
-    def __init__(self, engine: Engine, versions: Mapping[str, str], lease: timedelta) -> None:
+    def __init__(self, engine: Transactions, versions: Mapping[str, str], lease: timedelta) -> None:
         self._engine = engine
         self._loaded = {model: workers.Loaded(version) for model, version in versions.items()}
         self._lease = lease
@@ -44,13 +45,15 @@ class Presence:
             workers.gone(connection, self._id)
 
     @contextmanager
-    def holding(self, held: Sequence[Claim]) -> Iterator[None]:
-        """Renew these claims' leases until the block ends."""
+    def holding(self, model: str, held: Sequence[Claim]) -> Iterator[None]:
+        """Renew the leases of these claims of the model's tasks until the block ends."""
         self._held = tuple(held)
+        self._loaded[model].working_since = time.monotonic()
         try:
             yield
         finally:
             self._held = ()
+            self._loaded[model].working_since = None
 
     def count(self, model: str, tasks: int, inputs: int) -> None:
         """Note what was done; it is told with the next sign of life."""

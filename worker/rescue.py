@@ -12,7 +12,7 @@ from uuid import UUID
 import redis
 import structlog
 from celery import Celery
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker.config import create_celery
@@ -27,6 +27,7 @@ from store.engine import connect
 from store.settings import StoreSettings
 from telemetry import logs
 from worker.settings import RescueSettings
+from worker.watched import Transactions, WatchedEngine
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +40,7 @@ PROMOTED = MAX_TASKS
 
 
 class Rescue:
-    def __init__(self, engine: Engine, app: Celery, announcer: Announcer, settings: RescueSettings) -> None:
+    def __init__(self, engine: Transactions, app: Celery, announcer: Announcer, settings: RescueSettings) -> None:
         self._engine = engine
         self._app = app
         self._announcer = announcer
@@ -119,9 +120,9 @@ def main() -> None:
     logs.configure(logs.LogSettings())
     broker = BrokerSettings()
     redis_url = str(broker.redis_url)
-    rescue = Rescue(
-        connect(str(StoreSettings().database_url)), create_celery(redis_url), Announcer(redis_url), RescueSettings()
-    )
+    store = StoreSettings()
+    engine = WatchedEngine(connect(str(store.database_url)), store.database_timeout_seconds)
+    rescue = Rescue(engine, create_celery(redis_url), Announcer(redis_url), RescueSettings())
     stopping = threading.Event()
 
     def stop(*_: Any) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from time import perf_counter
 from typing import Any
@@ -11,17 +10,19 @@ from uuid import UUID
 import numpy as np
 import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
-from sqlalchemy import Engine, MetaData
+from sqlalchemy import MetaData
 from sqlalchemy.exc import InterfaceError, OperationalError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from models import wire
 from models.contract import Columns, Values
 from store import claims
 from store.claims import Claim, ClaimedTask
 from store.copying import copy
 from store.predictions import predictions_table
+from worker.cache import Cache
+from worker.predicting import Outcome, predict
 from worker.residency import Resident
+from worker.watched import Transactions
 
 log = structlog.get_logger(__name__)
 
@@ -35,20 +36,13 @@ persistently = retry(
 )
 
 
-@dataclass
-class Outcome:
-    """What became of a chunk's tasks."""
-
-    scored: list[tuple[ClaimedTask, Columns]] = field(default_factory=list)
-    failed: list[tuple[ClaimedTask, str]] = field(default_factory=list)
-
-
 def score(
-    engine: Engine,
+    engine: Transactions,
     resident: Resident,
     task_ids: Sequence[UUID],
     lease: timedelta,
     holding: Callable[[Sequence[Claim]], AbstractContextManager[None]],
+    cache: Cache | None = None,
 ) -> list[ClaimedTask]:
     """Score the tasks that still wait, store what came out, and return those that ended.
 
@@ -61,7 +55,7 @@ def score(
     owned = [task.claim for task in claimed]
     with holding(owned):
         try:
-            outcome = _predict(resident, claimed)
+            outcome = predict(resident, claimed, cache)
             ids = _finish(engine, resident, outcome)
         except SoftTimeLimitExceeded:  # what had been finished by then is no longer ours, and stays as it is
             stopping = perf_counter() - start < resident.spec.time_limit / 2  # long before the limit: the worker stops
@@ -82,37 +76,13 @@ def score(
 
 
 @persistently
-def _claim(engine: Engine, task_ids: Sequence[UUID], lease: timedelta) -> list[ClaimedTask]:
+def _claim(engine: Transactions, task_ids: Sequence[UUID], lease: timedelta) -> list[ClaimedTask]:
     with engine.begin() as connection:
         return claims.claim(connection, task_ids, lease)
 
 
-def _predict(resident: Resident, tasks: Sequence[ClaimedTask]) -> Outcome:
-    """Predict all inputs at once; where that fails, halve until the bad task stands alone."""
-    try:
-        rows = [wire.decoder(resident.spec).decode(task.payload) for task in tasks]
-        inputs = wire.columns(resident.spec, [row for task_rows in rows for row in task_rows])
-        columns = {**inputs, **resident.predict(inputs)}
-    except SoftTimeLimitExceeded:
-        raise
-    except Exception as error:
-        if len(tasks) == 1:
-            log.exception("predict_failed", task_id=str(tasks[0].claim.task_id), model=resident.spec.name)
-            return Outcome(failed=[(tasks[0], f"{type(error).__name__}: {error}")])
-        half = len(tasks) // 2
-        first, second = _predict(resident, tasks[:half]), _predict(resident, tasks[half:])
-        return Outcome(first.scored + second.scored, first.failed + second.failed)
-    ends = np.cumsum([len(task_rows) for task_rows in rows])
-    return Outcome(
-        scored=[
-            (task, {name: values[end - len(task_rows) : end] for name, values in columns.items()})
-            for task, task_rows, end in zip(tasks, rows, ends, strict=True)
-        ]
-    )
-
-
 @persistently
-def _finish(engine: Engine, resident: Resident, outcome: Outcome) -> set[UUID]:
+def _finish(engine: Transactions, resident: Resident, outcome: Outcome) -> set[UUID]:
     """Store everything in one transaction, for the tasks that are still ours, and return their ids."""
     with engine.begin() as connection:
         finished = claims.finish(connection, [task.claim for task, _ in outcome.scored], resident.version)
@@ -129,7 +99,7 @@ def _finish(engine: Engine, resident: Resident, outcome: Outcome) -> set[UUID]:
 
 def _store(connection: Any, resident: Resident, kept: Sequence[tuple[ClaimedTask, Columns]]) -> None:
     spec = resident.spec
-    described = [*spec.input_columns, *spec.output_columns]
+    described = spec.stored_columns
     counts = [task.n_inputs for task, _ in kept]
     ids = np.frombuffer(b"".join(task.claim.task_id.bytes for task, _ in kept), "V16")
     columns: dict[str, Values] = {
@@ -146,14 +116,14 @@ def _store(connection: Any, resident: Resident, kept: Sequence[tuple[ClaimedTask
     copy(connection, predictions_table(spec.table, described, MetaData()), columns)
 
 
-def _give_back(engine: Engine, owned: Sequence[Claim]) -> set[UUID]:
+def _give_back(engine: Transactions, owned: Sequence[Claim]) -> set[UUID]:
     with engine.begin() as connection:
         claims.give_back(connection, owned)
     log.info("chunk_given_back", task_ids=[str(claim.task_id) for claim in owned])
     return set()
 
 
-def _out_of_time(engine: Engine, resident: Resident, owned: Sequence[Claim]) -> set[UUID]:
+def _out_of_time(engine: Transactions, resident: Resident, owned: Sequence[Claim]) -> set[UUID]:
     """Fail a task that took too long alone; let rescue take several back at once, to be tried one by one."""
     with engine.begin() as connection:
         if len(owned) > 1:

@@ -3,13 +3,18 @@
 import os
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models import catalogue
 
 
 class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
+    worker_models: str = Field(
+        default="", description="the models that it loads, with commas: report_scorer,translator; empty: all of them"
+    )
     worker_concurrency: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1, description="worker processes"
     )
@@ -21,9 +26,26 @@ class WorkerSettings(BaseSettings):
         default=20, gt=0, description="a stopping worker that has not finished its chunk by then gives it back"
     )
 
+    cache_seconds: int = Field(default=3600, ge=1, description="how long outputs are remembered for the same input")
+
+    @field_validator("worker_models")
+    @classmethod
+    def _known(cls, given: str) -> str:
+        if unknown := [name for name in _names(given) if name not in catalogue.specs()]:
+            raise ValueError(f"no model {', '.join(unknown)}; there is: {', '.join(catalogue.specs())}")
+        return given
+
+    @property
+    def models(self) -> list[str]:
+        return _names(self.worker_models) or list(catalogue.specs())
+
     @property
     def lease(self) -> timedelta:
         return timedelta(seconds=self.lease_seconds)
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
 
 
 class RescueSettings(BaseSettings):

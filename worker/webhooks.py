@@ -15,7 +15,6 @@ from time import monotonic
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker.finished import listen
@@ -30,6 +29,7 @@ from webhooks.posting import Answer, Event, Poster
 from webhooks.retries import next_attempt
 from webhooks.settings import WebhookSettings
 from worker.settings import DeliverySettings
+from worker.watched import Transactions, WatchedEngine
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ MARGIN = timedelta(seconds=30)
 
 class Deliverer:
     def __init__(
-        self, engine: Engine, redis_url: str, poster: Poster, settings: DeliverySettings, *, slots: int = SLOTS
+        self, engine: Transactions, redis_url: str, poster: Poster, settings: DeliverySettings, *, slots: int = SLOTS
     ) -> None:
         self._engine = engine
         self._redis_url = redis_url
@@ -174,7 +174,8 @@ async def deliver(settings: WebhookSettings, delivery: DeliverySettings) -> None
     poster = Poster(
         settings.keys, network, delivery.webhook_timeout_seconds, allow_private=settings.webhook_allow_private
     )
-    engine = connect(str(StoreSettings().database_url), pool_size=1)
+    store = StoreSettings()
+    engine = WatchedEngine(connect(str(store.database_url), pool_size=1), store.database_timeout_seconds)
     slots = SLOTS if settings.keys else 0  # what cannot be signed is not sent
     deliverer = Deliverer(engine, str(BrokerSettings().redis_url), poster, delivery, slots=slots)
     for how in (signal.SIGTERM, signal.SIGINT):

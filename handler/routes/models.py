@@ -5,7 +5,7 @@ from collections import Counter
 from fastapi import APIRouter
 
 from handler.answers import ModelCard, ServedModel
-from handler.problems import documented
+from handler.openapi import documented
 from handler.reading import unknown_model
 from handler.services import Services, Serving
 from models import artifact

@@ -4,18 +4,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from uuid_utils.compat import uuid7
 
 from handler import options, parsing
 from handler.answers import Accepted, any_task, json
-from handler.callbacks import checked
+from handler.fast_lane import Answer
 from handler.identity import Client
-from handler.problems import Refused, documented
+from handler.openapi import documented
 from handler.reading import read, unknown_model
-from handler.services import Services, Serving
+from handler.services import Serving
+from handler.submitting import accept, wishes
 from models.contract import Spec
 from store import accepting
-from store.accepting import KeyReused, Submission
 from store.states import FINAL
 
 FLAGSHIP = "report_scorer"
@@ -26,7 +25,7 @@ def router(specs: dict[str, Spec]) -> APIRouter:
     """Return the routes, with a submit of its own for each model so that OpenAPI knows its inputs."""
     routes = APIRouter(tags=["tasks"])
     flagship = specs[FLAGSHIP]
-    for path, spec in [("/submit", flagship), *((f"/models/{s.name}/submit", s) for s in specs.values())]:
+    for path, spec in _submit_paths(specs):
         routes.add_api_route(
             path,
             _submit(spec),
@@ -54,10 +53,22 @@ def router(specs: dict[str, Spec]) -> APIRouter:
     return routes
 
 
+def fast(specs: dict[str, Spec]) -> dict[tuple[str, str], Answer]:
+    """Return what of this the fast lane answers, by method and path."""
+    submits: dict[tuple[str, str], Answer] = {("POST", path): _submit(spec) for path, spec in _submit_paths(specs)}
+    return submits | {("POST", "/predict"): _predict(specs[FLAGSHIP])}
+
+
+def _submit_paths(specs: dict[str, Spec]) -> list[tuple[str, Spec]]:
+    return [("/submit", specs[FLAGSHIP]), *((f"/models/{spec.name}/submit", spec) for spec in specs.values())]
+
+
 def _submit(spec: Spec) -> Callable[..., Awaitable[Response]]:
     async def submit(request: Request, services: Serving, client: Client) -> Response:
         """Store a JSON array of inputs and answer at once; the scores are read at `GET /task/{task_id}`."""
-        return _stored(await _accept(request, services, client, spec, parsing.read_batch))
+        wanted = wishes(request, services)
+        taken = await parsing.read_batch(request, spec, services.manifests[spec.name], services.settings.max_body_bytes)
+        return _stored(await accept(services, client, spec, wanted, *taken))
 
     return submit
 
@@ -65,7 +76,9 @@ def _submit(spec: Spec) -> Callable[..., Awaitable[Response]]:
 def _predict(spec: Spec) -> Callable[..., Awaitable[Response]]:
     async def predict(request: Request, services: Serving, client: Client) -> Response:
         """Submit one input and wait a few seconds for its score: 200 with the finished task, else 202."""
-        accepted = await _accept(request, services, client, spec, parsing.read_one)
+        wanted = wishes(request, services)
+        taken = await parsing.read_one(request, spec, services.manifests[spec.name], services.settings.max_body_bytes)
+        accepted = await accept(services, client, spec, wanted, *taken)
         body = await read(services, accepted.task_id, client, services.settings.predict_wait_seconds)
         return json(body) if body["status"] in FINAL else _stored(accepted)
 
@@ -74,40 +87,6 @@ def _predict(spec: Spec) -> Callable[..., Awaitable[Response]]:
 
 async def _unknown_model(model: str, services: Serving) -> None:
     raise unknown_model(model, services)
-
-
-async def _accept(
-    request: Request,
-    services: Services,
-    client: str | None,
-    spec: Spec,
-    parse: Callable[[Request, Spec, int], Awaitable[tuple[bytes, int]]],
-) -> accepting.Accepted:
-    wanted = options.read(request)
-    if wanted.callback_url is not None:
-        checked(wanted.callback_url, services.webhooks)
-    payload, n_inputs = await parse(request, spec, services.settings.max_body_bytes)
-    services.backlog.admit(n_inputs)
-    key = wanted.idempotency_key
-    try:
-        return await services.intake.accept(
-            Submission(
-                uuid7(),
-                spec.name,
-                payload,
-                n_inputs,
-                priority=wanted.priority,
-                deadline=wanted.deadline,
-                deadline_seconds=wanted.deadline_seconds,
-                callback_url=wanted.callback_url,
-                client=client,
-                idempotency_key=key,
-                fingerprint=None if key is None else options.fingerprint(spec.name, payload),
-            )
-        )
-    except KeyReused:
-        detail = f"Idempotency-Key {key!r} came with another body before; use a new key for a new submission."
-        raise Refused(422, "idempotency-key-reused", detail) from None
 
 
 def _stored(accepted: accepting.Accepted) -> Response:

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from handler.answers import Accepted, TaskPage, TaskSummary, any_task, json
 from handler.identity import Client
+from handler.openapi import documented
 from handler.options import Time
-from handler.problems import Refused, documented
+from handler.problems import Refused
 from handler.reading import read
 from handler.routes.submissions import FLAGSHIP
 from handler.services import Serving

@@ -92,6 +92,12 @@ def upgrade() -> None:
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("tasks_done", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("inputs_done", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column(
+            "working_since",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="on a chunk for this model; null: on none",
+        ),
         sa.Column("ready_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", "model", name="workers_pkey"),

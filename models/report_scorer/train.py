@@ -7,30 +7,27 @@ libraries give the same bytes. A version, once made, never changes its contents,
 """
 
 import argparse
-import importlib.metadata
 import json
-import platform
-import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import sklearn
 import xgboost as xgb
 from sklearn.linear_model import LogisticRegression
 
-from models.artifact import sha256
 from models.report_scorer.dataset import SEED, Dataset, TooFewRows, split, synthesize
 from models.report_scorer.evaluate import HEADLINE, evaluate
 from models.report_scorer.features import FEATURES, features
 from models.report_scorer.golden import INPUTS
 from models.report_scorer.model import INTERCEPT, MODEL_FILE, SLOPE, ReportScorer, load, margins
 from models.report_scorer.reports_file import BadData, read
+from models.training import VersionRefused, libraries, new_artifact, write_golden, write_json, write_manifest
 
 ARTIFACTS = Path(__file__).parent / "artifact"
 VERSION = "1.0.0"
+LIBRARIES = ("xgboost-cpu" if sys.platform == "linux" else "xgboost", "numpy", "scikit-learn", "scipy")
 ROUNDS = 100
 PARAMETERS: dict[str, Any] = {
     "objective": "binary:logistic",
@@ -43,35 +40,24 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-class VersionRefused(ValueError):
-    """The version's name is malformed, or stands for other contents, which predictions already refer to."""
-
-
 def train(data: Dataset, version: str, out: Path, seed: int = SEED) -> Path:
     """Train, calibrate and evaluate on separate rows, write the artifact to `out`, and make it current.
 
     Nothing under `out` changes unless all of it succeeds. Raises TooFewRows and VersionRefused.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", version) or version == "CURRENT":
-        raise VersionRefused(f"version {version!r}: use up to 64 letters, digits, dots, dashes and underscores")
     training, calibration, test = split(data, seed)
     print(f"{data.source}: {len(data)} rows, {data.label.mean():.1%} positive; training on {len(training)}", flush=True)
     matrix = xgb.DMatrix(features(training.columns), training.label, feature_names=list(FEATURES), nthread=1)
     booster = xgb.train(PARAMETERS, matrix, num_boost_round=ROUNDS)
     calibrate(booster, calibration)
-    out.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out, prefix=".train-") as scratch:
-        made = Path(scratch) / version  # made by mkdir: the scratch folder itself is closed to other users
-        made.mkdir()
+    with new_artifact(out, version) as made:
         booster.save_model(made / MODEL_FILE)
         scorer = load(made)
-        _write_golden(made / "golden.jsonl", scorer)
+        write_golden(made, _golden(scorer))
         print(f"evaluating on {len(test)} rows", flush=True)
         evaluation = evaluate(scorer, training, test)
-        _write_json(made / "evaluation.json", evaluation)
+        write_json(made / "evaluation.json", evaluation)
         manifest = {
-            "version": version,
-            "sha256": {file.name: sha256(file) for file in sorted(made.iterdir())},
             "features": list(FEATURES),
             "calibration": {SLOPE: float(booster.attr(SLOPE) or 0), INTERCEPT: float(booster.attr(INTERCEPT) or 0)},
             "data": {
@@ -82,11 +68,10 @@ def train(data: Dataset, version: str, out: Path, seed: int = SEED) -> Path:
                 "seed": seed,
             },
             "parameters": {**PARAMETERS, "rounds": ROUNDS},
-            "libraries": libraries(),
+            "libraries": libraries(*LIBRARIES),
             "metrics": {name: evaluation["model"][name] for name in HEADLINE},
         }
-        _write_json(made / "manifest.json", manifest)
-        _publish(made, out / version)
+        write_manifest(made, manifest)
     return out / version
 
 
@@ -98,39 +83,10 @@ def calibrate(booster: xgb.Booster, data: Dataset) -> None:
     booster.set_attr(**{SLOPE: f"{platt.coef_[0][0]:.6f}", INTERCEPT: f"{platt.intercept_[0]:.6f}"})
 
 
-def libraries() -> dict[str, str]:
-    """Return everything whose change may change the bytes of an artifact."""
-    return {
-        "xgboost": xgb.__version__,
-        "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
-        "scipy": importlib.metadata.version("scipy"),
-        "python": platform.python_version(),
-        "platform": f"{platform.system()}-{platform.machine()}",
-    }
-
-
-def _write_golden(file: Path, scorer: ReportScorer) -> None:
+def _golden(scorer: ReportScorer) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     scores = scorer.predict({name: [row[name] for row in INPUTS] for name in FEATURES})["score"].tolist()
-    rows = ({"input": row, "output": {"score": score}} for row, score in zip(INPUTS, scores, strict=True))
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-def _write_json(file: Path, content: dict[str, Any]) -> None:
-    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _publish(made: Path, place: Path) -> None:
-    """Move the finished folder into place, then name it in CURRENT: each in one step that cannot be half done."""
-    if place.exists():
-        old, new = (json.loads((folder / "manifest.json").read_text(encoding="utf-8")) for folder in (place, made))
-        if old["sha256"] != new["sha256"]:
-            raise VersionRefused(f"{place} exists with other contents; choose another --version, or remove that folder")
-    else:
-        made.rename(place)
-    pointer = made.parent / "CURRENT"
-    pointer.write_text(place.name + "\n", encoding="utf-8")
-    pointer.replace(place.parent / "CURRENT")
+    for row, score in zip(INPUTS, scores, strict=True):
+        yield row, {"score": score}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -27,10 +27,15 @@ def copy_with_faulty(folder: Path) -> dict[str, str]:
     manifest = {"version": "1.0.0", "sha256": {"golden.jsonl": sha256(artifact / "golden.jsonl")}}
     (artifact / "manifest.json").write_text(json.dumps(manifest))
     # Both Python and uvicorn would put the checkout, where the programs start, before this.
-    return {"PYTHONPATH": f"{folder}:{ROOT}", "PYTHONSAFEPATH": "1", "UVICORN_APP_DIR": str(folder)}
+    return {
+        "WORKER_MODELS": f"report_scorer,{SPEC.name}",
+        "PYTHONPATH": f"{folder}:{ROOT}",
+        "PYTHONSAFEPATH": "1",
+        "UVICORN_APP_DIR": str(folder),
+    }
 
 
 def create_table(engine: Engine) -> None:
     metadata = MetaData()
-    predictions_table(SPEC.table, [*SPEC.input_columns, *SPEC.output_columns], metadata)
+    predictions_table(SPEC.table, SPEC.stored_columns, metadata)
     metadata.create_all(engine)

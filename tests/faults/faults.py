@@ -31,7 +31,9 @@ FAULTS: dict[str, Fault] = {
     "connections to Postgres cut": lambda site, chance: server_faults.cut(site.to_postgres, chance),
     "connections to Postgres slow": lambda site, chance: server_faults.delay(site.to_postgres, chance),
     "connections to Postgres reset": lambda site, chance: server_faults.reset(site.to_postgres, chance),
+    "connections to Postgres silent": lambda site, chance: server_faults.silence(site.to_postgres, chance),
     "connections to Redis cut": lambda site, chance: server_faults.cut(site.to_redis, chance),
     "connections to Redis slow": lambda site, chance: server_faults.delay(site.to_redis, chance),
     "connections to Redis reset": lambda site, chance: server_faults.reset(site.to_redis, chance),
+    "connections to Redis silent": lambda site, chance: server_faults.silence(site.to_redis, chance),
 }

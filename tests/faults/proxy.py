@@ -20,6 +20,7 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self._target = target
         self._delay = 0.0
+        self._silent: set[asyncio.Transport] = set()
         self._transports: set[asyncio.Transport] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy to {target}", daemon=True)
@@ -46,6 +47,10 @@ class Proxy:
         finally:
             self._server = self._call(self._listen(self.port))
 
+    def silence(self) -> None:
+        """Swallow what comes on the connections of this moment, and leave them open; new ones are served."""
+        self._call(self._silence())
+
     @contextmanager
     def delay(self, seconds: float) -> Iterator[None]:
         """Hold whatever arrives for so long, in each direction."""
@@ -65,6 +70,9 @@ class Proxy:
         self._server.close()
         await self._abort()
         await self._server.wait_closed()
+
+    async def _silence(self) -> None:
+        self._silent |= self._transports
 
     async def _abort(self) -> None:
         broken = set(self._transports)
@@ -94,11 +102,13 @@ class Proxy:
             for transport in ends:
                 transport.abort()
             self._transports -= ends
+            self._silent -= ends
 
     async def _pass(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
         while data := await source.read(CHUNK):
             if self._delay:
                 await asyncio.sleep(self._delay)
-            to.write(data)
-            await to.drain()
+            if to.transport not in self._silent:
+                to.write(data)
+                await to.drain()
         raise ConnectionResetError("this end has closed: so shall the other")

@@ -14,7 +14,7 @@ from broker.publisher import publish
 from models.report_scorer.spec import SPEC
 from store.engine import connect
 from tests.faults.proxy import Proxy
-from tests.faults.site import Site
+from tests.faults.site import DATABASE_TIMEOUT, Site
 
 AWAY = 1.5
 """Seconds that a server or a connection stays away."""
@@ -110,6 +110,12 @@ def cut(to: Proxy, chance: random.Random) -> None:
 def delay(to: Proxy, chance: random.Random) -> None:
     with to.delay(0.2):
         time.sleep(3)
+
+
+def silence(to: Proxy, chance: random.Random) -> None:
+    """Let every connection fall silent for ever without an end, as a firewall does that has forgotten them."""
+    to.silence()
+    time.sleep(DATABASE_TIMEOUT)
 
 
 def reset(to: Proxy, chance: random.Random) -> None:

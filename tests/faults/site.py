@@ -17,17 +17,21 @@ from sqlalchemy.exc import DBAPIError
 
 from cli.embedded import start_postgres, start_valkey
 from migrations.revisions import upgrade
+from models.report_scorer.spec import SPEC
 from store.engine import connect
 from tests.faults.proxy import Proxy
 from tests.running import Program, eventually, free_port
 
+DATABASE_TIMEOUT = 8.0
 QUICK = {
+    "WORKER_MODELS": SPEC.name,
     "WORKER_CONCURRENCY": "1",
     "OMP_NUM_THREADS": "1",
     "AUTH": "off",
     "LEASE_SECONDS": "2",
     "RESCUE_INTERVAL_SECONDS": "0.5",
     "REPUBLISH_AFTER_SECONDS": "2",
+    "DATABASE_TIMEOUT_SECONDS": str(DATABASE_TIMEOUT),
     # A stream of good inputs under faults at this rate: none of them is to blame when its worker dies again and again.
     "MAX_ATTEMPTS": "20",
 }
@@ -183,6 +187,7 @@ def _through(url: str, proxy: Proxy) -> str:
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready", timeout=5).status_code == 200
+        ready = httpx.get(f"{url}/health/ready", timeout=5)
+        return ready.status_code == 200 and ready.json()["models"][SPEC.name] > 0
     except httpx.TransportError:
         return False

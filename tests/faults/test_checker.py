@@ -15,7 +15,7 @@ from store.tables import task_inputs, tasks
 from tests.faults.checker import FEATURES, Verdict, check
 from tests.faults.stream import Ledger, Submission
 
-TABLE = predictions_table(SPEC.table, [*SPEC.input_columns, *SPEC.output_columns], MetaData())
+TABLE = predictions_table(SPEC.table, SPEC.stored_columns, MetaData())
 SUBMISSIONS = (Submission("a", 0, 1), Submission("a", 1, 3), Submission("b", 0, 2, key="b-0"))
 
 

@@ -46,6 +46,8 @@ def test_a_repeated_submission_is_told_once(own: Platform, engine: Engine) -> No
         eventually(lambda: receiver.received)
         with engine.connect() as connection:
             assert connection.execute(text("SELECT count(*) FROM webhooks")).scalar_one() == 1
+        elsewhere = own.client.post("/submit", params={"callback_url": URL}, json=[REPORT], headers=headers)
+        assert (elsewhere.status_code, elsewhere.json()["type"]) == (422, "urn:millrace:problem:idempotency-key-reused")
 
 
 def test_without_a_secret_a_callback_url_is_refused_with_the_remedy(platform: Platform) -> None:

@@ -16,6 +16,9 @@ COLUMNS = [
     ("large", "bigint", True),
     ("ratio", "double", True),
     ("flag", "boolean", False),
+    ("raw", "bytes", True),
+    ("words", "text[]", True),
+    ("ratios", "double[]", False),
 ]
 
 
@@ -52,6 +55,9 @@ def test_every_kind_of_value_comes_back_as_it_was(engine: Engine, table: Table) 
             "large": pick.choice([None, 0, -(2**63), 2**63 - 1]),
             "ratio": pick.choice([None, 0.1, -0.5, 1.7e308, 5e-324]),
             "flag": pick.choice([True, False]),
+            "raw": pick.choice([None, b"", b"\0\xff" * 3, bytes(5000)]),
+            "words": pick.choice([None, [], ["a"], ["", "é☃", 'quote " {,}']]),
+            "ratios": pick.choice([[], [0.1], [5e-324, -1.7e308]]),
         }
         for _ in range(500)
     ]
@@ -59,7 +65,7 @@ def test_every_kind_of_value_comes_back_as_it_was(engine: Engine, table: Table) 
 
 
 def test_a_single_row_and_columns_of_nothing_but_null_fit(engine: Engine, table: Table) -> None:
-    row: dict[str, object] = {"word": None, "number": 1, "large": None, "ratio": None, "flag": True}
+    row: dict[str, object] = dict.fromkeys(name for name, *_ in COLUMNS) | {"number": 1, "flag": True, "ratios": [1.0]}
     assert written_and_read(engine, table, [row]) == [row]
 
 

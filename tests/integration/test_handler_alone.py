@@ -46,8 +46,8 @@ def closed(scheme: str) -> str:
 def test_without_a_worker_tasks_wait_and_the_handler_says_so(database_url: str, redis_url: str, tmp_path: Path) -> None:
     with handler(database_url, redis_url, tmp_path, PREDICT_WAIT_SECONDS="0.5") as alone:
         ready = alone.client.get("/health/ready")
-        assert ready.status_code == 503
-        assert ready.json()["models"] == {"report_scorer": 0}
+        assert ready.status_code == 200, "without workers, submissions are taken in all the same"
+        assert set(ready.json()["models"].values()) == {0}
         assert ready.json()["postgres"] == ready.json()["schema_revision"] == "ok"
 
         task_id = alone.submit(REPORT)

@@ -19,7 +19,7 @@ from models.report_scorer.spec import SPEC
 from store.tables import task_inputs, tasks
 from tests.running import REPORT
 from worker import scoring
-from worker.residency import GoldenRowsDiffer, Resident, _check_golden_rows
+from worker.residency import GoldenRowsDiffer, Resident, check_golden_rows
 
 LEASE = timedelta(seconds=20)
 POISON = 666
@@ -140,7 +140,7 @@ def test_a_chunk_that_takes_too_long_is_left_to_rescue(engine: Engine) -> None:
 
 def test_a_model_that_does_not_reproduce_its_golden_rows_is_refused() -> None:
     with pytest.raises(GoldenRowsDiffer, match=r"golden row 1: score is 0\.5, recorded was"):
-        _check_golden_rows(resident(halves))
+        check_golden_rows(resident(halves))
 
 
 def test_a_model_file_with_another_sha256_is_refused() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from models import wire
-from models.contract import NO_NUL, Column, Spec
+from models.contract import NO_NUL, Base64, Column, Spec
 from models.report_scorer.spec import SPEC
 from tests.running import REPORT
 
@@ -26,6 +26,8 @@ class Everything(BaseModel):
     count: Annotated[int, Field(ge=-3, le=3)]
     ratio: Annotated[float, Field(ge=-1, le=1)]
     sure: bool
+    raw: Annotated[Base64, Field(min_length=1, max_length=4)]
+    ratios: Annotated[list[float], Field(max_length=3)]
     note: Annotated[str | None, Field(max_length=2, pattern=NO_NUL)] = None
     level: Annotated[int, Field(ge=0, le=9)] = 5
 
@@ -44,7 +46,17 @@ def field(annotation: Any, **config: Any) -> Spec:
 
 
 EVERYTHING = spec(Everything)
-GOOD = {"word": "abc", "kind": "a", "count": 1, "ratio": 0.5, "sure": True, "note": None, "level": 1}
+GOOD = {
+    "word": "abc",
+    "kind": "a",
+    "count": 1,
+    "ratio": 0.5,
+    "sure": True,
+    "note": None,
+    "level": 1,
+    "raw": "AAH/",
+    "ratios": [1, 0.5],
+}
 
 numbers = (
     st.sampled_from(["0", "-0", "-0.0", "1", "1.0", "1e0", "3", "4", "-3", "-4", "5e-1", "1.0000000000000001", "1e400"])
@@ -58,6 +70,10 @@ values = (
     numbers
     | texts
     | st.sampled_from(["null", "true", "false", "[]", "{}", "[[1]]", "", "nul"])
+    | st.sampled_from(
+        ['"AAA="', '"AAA"', '"AAB="', '"AA=="', '"AB=="', '"A-_="', '"AA\\nA="', '"AAAAAAAA"', '"AAA=AAA="']
+    )
+    | st.lists(st.floats().map(json.dumps), max_size=4).map(lambda items: f"[{','.join(items)}]")
     | st.integers().map(str)
 )
 names = st.sampled_from(['"word"', '"wor\\u0064"', '"Word"', '""', '"é"', "word"]) | st.text(max_size=3).map(json.dumps)
@@ -157,13 +173,15 @@ def test_a_spec_becomes_columns_of_neutral_kinds() -> None:
         Column("count", "integer", False),
         Column("ratio", "double", False),
         Column("sure", "boolean", False),
+        Column("raw", "bytes", False),
+        Column("ratios", "double[]", False),
         Column("note", "text", True),
         Column("level", "integer", False),
     ]
     assert field(int).input_columns == [Column("field", "bigint", False)]
 
 
-@pytest.mark.parametrize("annotation", [list[int], dict[str, int], bytes, int | str, Any])
+@pytest.mark.parametrize("annotation", [list[int], dict[str, int], set[str], int | str, Any])
 def test_a_type_without_a_column_is_named_with_the_types_that_have_one(annotation: Any) -> None:
     with pytest.raises(TypeError, match=r"'field'.*use str, int, float or bool"):
         assert field(annotation).input_columns
@@ -182,6 +200,7 @@ def test_a_type_without_a_column_is_named_with_the_types_that_have_one(annotatio
         (field(Annotated[str, Field(max_length=3)] | None), "annotate the whole"),
         (field(Annotated[str, Field(alias="other")]), "alias"),
         (field(Annotated[str, Field(default_factory=str)]), "default_factory"),
+        (field(list[str]), "it can be an output only"),
         (field(str, str_max_length=3), "str_max_length"),
         (field(float, allow_inf_nan=True), "allow_inf_nan=False"),
     ],

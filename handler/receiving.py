@@ -1,0 +1,77 @@
+"""Receives request bodies: bounded, of a known content type, as bytes or as a form's fields."""
+
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import Request
+from pydantic_core import from_json
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from handler.problems import Refused
+
+JSON = "application/json"
+FORM = "multipart/form-data"
+
+
+async def receive(request: Request, max_bytes: int, *content_types: str) -> bytes:
+    """Return the body. Nobody is let off the content type: a browser can send anything else across sites unasked.
+
+    Raises Refused.
+    """
+    given = content_type(request)
+    if given not in content_types:
+        stated = f"not {given!r}" if given else "but the header is missing"
+        raise Refused(415, "wrong-content-type", f"Content-Type must be {' or '.join(content_types)}, {stated}.")
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise Refused(415, "wrong-content-encoding", f"Content-Encoding {coding!r} is not read here; send it plain.")
+    chunks = []
+    size = int(request.headers.get("content-length", 0))
+    if size <= max_bytes:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                break
+            chunks.append(chunk)
+    if size > max_bytes:
+        raise Refused(413, "body-too-large", f"The body is over {max_bytes} bytes; send several smaller batches.")
+    return b"".join(chunks)
+
+
+def content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def form_fields(request: Request, body: bytes) -> dict[str, str | bytes]:
+    """Read a multipart form: texts as they are, files as bytes. Raises Refused."""
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield body
+
+    try:
+        parser = MultiPartParser(request.headers, stream(), max_files=10, max_fields=10, max_part_size=len(body))  # type: ignore[arg-type]
+        form = await parser.parse()
+        fields = {n: await v.read() if isinstance(v, UploadFile) else v for n, v in form.multi_items()}
+        await form.close()
+        return fields
+    except (MultiPartException, KeyError, ValueError) as error:
+        raise Refused(422, "invalid-form", f"The multipart form cannot be read: {error}.") from None
+
+
+def json_value(body: bytes) -> Any:
+    """Read JSON; raises Refused with what is wrong and where."""
+    try:
+        return from_json(body)
+    except ValueError as error:
+        fault = str(error)
+    if not body.strip():
+        fault = "it is empty"
+    elif body.startswith(_BYTE_ORDER_MARKS):
+        fault = "it starts with a byte order mark; send UTF-8 without one"
+    raise Refused(422, "invalid-json", f"The body is not valid JSON: {fault}.")
+
+
+_BYTE_ORDER_MARKS = (BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE)

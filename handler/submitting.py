@@ -1,0 +1,47 @@
+"""Takes a validated payload in, whichever endpoint it came by."""
+
+from fastapi import Request
+from uuid_utils.compat import uuid7
+
+from handler import options
+from handler.callbacks import checked
+from handler.options import Options
+from handler.problems import Refused
+from handler.services import Services
+from models.contract import Spec
+from store.accepting import Accepted, KeyReused, Submission
+
+
+def wishes(request: Request, services: Services) -> Options:
+    """Read what the client asks for beside the inputs, before the body is looked at. Raises Refused."""
+    wanted = options.read(request)
+    if wanted.callback_url is not None:
+        checked(wanted.callback_url, services.webhooks)
+    return wanted
+
+
+async def accept(
+    services: Services, client: str | None, spec: Spec, wanted: Options, payload: bytes, n_inputs: int
+) -> Accepted:
+    """Return when the payload is durable. Raises Refused."""
+    services.backlog.admit(n_inputs)
+    key = wanted.idempotency_key
+    try:
+        return await services.intake.accept(
+            Submission(
+                uuid7(),
+                spec.name,
+                payload,
+                n_inputs,
+                priority=wanted.priority,
+                deadline=wanted.deadline,
+                deadline_seconds=wanted.deadline_seconds,
+                callback_url=wanted.callback_url,
+                client=client,
+                idempotency_key=key,
+                fingerprint=None if key is None else options.fingerprint(spec.name, wanted.callback_url, payload),
+            )
+        )
+    except KeyReused:
+        detail = f"Idempotency-Key {key!r} came with another body or callback_url before; use a new key."
+        raise Refused(422, "idempotency-key-reused", detail) from None

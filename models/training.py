@@ -1,0 +1,73 @@
+"""What every trainer does alike: name a version, write its manifest, and put the finished folder in its place."""
+
+import importlib.metadata
+import json
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from models.artifact import MANIFEST, sha256
+
+
+class VersionRefused(ValueError):
+    """The version's name is malformed, or stands for other contents, which predictions already refer to."""
+
+
+@contextmanager
+def new_artifact(out: Path, version: str) -> Iterator[Path]:
+    """Give an empty folder to fill; when the block ends well, it becomes `out/version`, and CURRENT names it.
+
+    Nothing under `out` changes unless all of it succeeds. A version, once made, never changes its contents, because
+    predictions name it. The block ends with `write_manifest`. Raises VersionRefused.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", version) or version == "CURRENT":
+        raise VersionRefused(f"version {version!r}: use up to 64 letters, digits, dots, dashes and underscores")
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out, prefix=".train-") as scratch:
+        made = Path(scratch) / version  # made by mkdir: the scratch folder itself is closed to other users
+        made.mkdir()
+        yield made
+        _publish(made, out / version)
+
+
+def write_manifest(made: Path, about: Mapping[str, Any]) -> None:
+    """Write the manifest of a folder that is complete otherwise: its version, each file's sha256, and `about`."""
+    files = sorted(file for file in made.rglob("*") if file.is_file())
+    hashes = {file.relative_to(made).as_posix(): sha256(file) for file in files}
+    write_json(made / MANIFEST, {"version": made.name, "sha256": hashes, **about})
+
+
+def write_json(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_golden(made: Path, rows: Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+    """Write rows of (input, output), in JSON's terms, that the freshly loaded model has given."""
+    lines = (json.dumps({"input": dict(i), "output": dict(o)}, ensure_ascii=False) + "\n" for i, o in rows)
+    (made / "golden.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def libraries(*names: str) -> dict[str, str]:
+    """Return the versions of what may change the bytes of an artifact: these distributions, Python, the platform."""
+    return {
+        **{name: importlib.metadata.version(name) for name in names},
+        "python": platform.python_version(),
+        "platform": f"{platform.system()}-{platform.machine()}",
+    }
+
+
+def _publish(made: Path, place: Path) -> None:
+    """Move the finished folder into place, then name it in CURRENT: each in one step that cannot be half done."""
+    if place.exists():
+        old, new = (json.loads((folder / MANIFEST).read_text(encoding="utf-8")) for folder in (place, made))
+        if old["sha256"] != new["sha256"]:
+            raise VersionRefused(f"{place} exists with other contents; choose another --version, or remove that folder")
+    else:
+        made.rename(place)
+    pointer = made.parent / "CURRENT"
+    pointer.write_text(place.name + "\n", encoding="utf-8")
+    pointer.replace(place.parent / "CURRENT")

@@ -1,0 +1,82 @@
+"""docs/adding-a-model.md works as it stands: the iris model is built from the page, and answers."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from store.engine import sync_url
+from tests.running import ROOT, Platform
+
+PAGE = (ROOT / "docs" / "adding-a-model.md").read_text(encoding="utf-8")
+FILES = re.findall(r"^`(models/iris/[\w.]+)`\n```\w+\n(.*?)^```$", PAGE, re.M | re.S)
+COMMANDS = [
+    line
+    for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.M | re.S)
+    for line in block.replace("\\\n", "").splitlines()
+]
+ROOMS = ("models", "migrations", "store", "handler", "worker", "broker", "telemetry", "webhooks", "tests", "cli")
+FLOWER = {"sepal_length": 6.2, "sepal_width": 2.2, "petal_length": 4.5, "petal_width": 1.5}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of this one, with what the page adds to it."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=ignored)
+    for file in ("alembic.ini", "pyproject.toml"):
+        shutil.copy(ROOT / file, tmp_path / file)
+    for name, content in FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.timeout(300)
+def test_the_model_of_the_page_is_built_and_answers(
+    checkout: Path, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    assert {Path(name).name for name, _ in FILES} == {
+        *("__init__.py", "spec.py", "features.py", "model.py", "train.py", "README.md")
+    }
+    train, revise, upgrade, conform, submit = COMMANDS
+    here = {"PYTHONPATH": f"{checkout}:{ROOT}", "PYTHONSAFEPATH": "1", "UVICORN_APP_DIR": str(checkout)}
+    environment = {**os.environ, **here, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    for command in (train, revise, upgrade, conform):
+        _run(command, checkout, environment)
+    (migration,) = (checkout / "migrations" / "versions").glob("iris_*.py")
+    assert "create_table" in migration.read_text(encoding="utf-8")
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    with Platform(database_url, redis_url, logs, WORKER_MODELS="iris", **here) as platform:
+        _run(submit.replace("8081", str(platform.port)), checkout, environment)
+        path, body = re.search(r":8081(/\S+).*-d '(.*)'", submit).groups()  # type: ignore[union-attr]
+        answer = platform.client.post(path, content=body, headers={"Content-Type": "application/json"})
+        task = platform.finished(answer.json()["task_id"])
+        assert (task["status"], task["species"]) == ("SUCCESS", ["versicolor"])
+        assert "iris" in platform.client.get("/openapi.json").text
+        assert platform.client.get("/models/iris").json()["evaluation"]["accuracy"] > 0.9
+        refused = platform.client.post("/models/iris/submit", json=[FLOWER | {"petal_width": -1}])
+        assert refused.json()["errors"][0]["pointer"] == "#/0/petal_width"
+    engine = create_engine(sync_url(database_url))
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT petal_width, species FROM iris_species")).all()
+    engine.dispose()
+    assert {tuple(row) for row in rows} == {(1.5, "versicolor")}
+
+
+def _run(command: str, folder: Path, environment: dict[str, str]) -> None:
+    program, *arguments = shlex.split(command)
+    here = Path(sys.executable).parent
+    found = [sys.executable] if program == "python" else [str(here / program) if (here / program).exists() else program]
+    done = subprocess.run(
+        [*found, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"

@@ -1,0 +1,50 @@
+"""Who scores what: GET /workers, and the models that a worker is told to load."""
+
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+from models.catalogue import specs
+from tests.running import REPORT, ROOT, Platform, eventually
+
+NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing", "REDIS_URL": "redis://127.0.0.1:1"}
+
+
+def test_a_worker_is_listed_with_what_it_has_loaded_and_done(platform: Platform) -> None:
+    def done() -> int:
+        (worker,) = platform.client.get("/workers").json()
+        return int(worker["tasks_done"])
+
+    before = done()
+    for _ in range(3):
+        platform.finished(platform.submit(REPORT, REPORT))
+    eventually(lambda: done() >= before + 3, within=10)
+    (worker,) = platform.client.get("/workers/status").json()
+    assert {loaded["model"] for loaded in worker["models"]} == set(specs())
+    assert worker["status"] == "idle"
+    assert worker["model"] is None
+    assert datetime.fromisoformat(worker["since"]).timestamp() < time.time()
+
+
+def test_a_worker_that_has_gone_is_not_listed_for_long(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    with Platform(database_url, redis_url, tmp_path) as platform:
+        assert len(platform.client.get("/workers").json()) == 1
+        platform.worker.process.kill()
+        eventually(lambda: platform.client.get("/workers").json() == [], within=25)
+
+
+def test_a_worker_that_is_to_load_an_unknown_model_says_which_there_are() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "worker"],
+        cwd=ROOT,
+        env={**NOWHERE, "WORKER_MODELS": "report_scorer,nonsense"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "no model nonsense; there is: " in done.stderr
+    assert "report_scorer" in done.stderr
