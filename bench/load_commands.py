@@ -158,8 +158,8 @@ def _print(measured: Mapping[str, Any]) -> None:
     counts, throughput = measured["counts"], measured["throughput"]
     click.echo(
         f"{measured['title']}\n{counts['requests']:,} requests: {counts['accepted']:,} accepted, "
-        f"{counts['refused']:,} refused, {counts['failed']:,} failed; {throughput['accepted_per_s']:,.0f} accepted/s, "
-        f"{throughput['inputs_scored_per_s'] or 0:,.0f} inputs scored/s"
+        f"{counts['refused']:,} refused, {counts['failed']:,} failed; {throughput['accepted_per_s']:,.0f} accepted/s"
+        + (f", {scored:,.0f} inputs scored/s" if (scored := throughput["inputs_scored_per_s"]) else "")
     )
     table = Table("ms", *NAMES, box=None)
     for name, figures in measured["latency_ms"].items():

@@ -22,6 +22,10 @@ class Unreadable(Exception):
     """The target has no list of tasks that we could read."""
 
 
+class Unreachable(Exception):
+    """Nobody answers there."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A task as the platform tells it; times are seconds since 1970 by its clock."""
@@ -35,7 +39,7 @@ class Task:
 
 
 def newest(target: Target) -> str | None:
-    """Return the id of the newest task, or None when there is none. Raises Unreadable."""
+    """Return the id of the newest task, or None when there is none. Raises Unreadable, Unreachable."""
     return uvloop.run(_Reader(target).newest())
 
 
@@ -73,6 +77,8 @@ class _Reader:
 
     async def _page(self, query: str) -> list[Task]:
         answer = await self._connection.ask(self._target.get(f"/tasks?{query}"), TIMEOUT)
+        if answer.status == 0:
+            raise Unreachable(f"{self._target.host}:{self._target.port} does not answer: {answer.body.decode()}")
         if answer.status != 200:
             raise Unreadable(f"GET /tasks answered {answer.status}: {answer.body[:200].decode(errors='replace')}")
         return [

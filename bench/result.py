@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def result(
     seen = sorted(run.seen, key=lambda request: request.due)
     accepted = [request for request in seen if 200 <= request.status < 300]
     listed = {task.id: task for task in tasks or ()}
-    ids = [json.loads(request.body).get("task_id") for request in accepted if kind(request.kind).answers == "task"]
+    ids = [_task_id(request) for request in accepted if kind(request.kind).answers == "task"]
     counts = {
         "requests": len(seen),
         "inputs": sum(request.size for request in seen),
@@ -174,6 +175,12 @@ def _by_span(good: Sequence[Seen], edges: Any, point: float) -> list[float | Non
         round(float(np.percentile(took[spans == span], point)) * 1000, 3) if np.any(spans == span) else None
         for span in range(len(edges) - 1)
     ]
+
+
+def _task_id(request: Seen) -> str | None:
+    with suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(request.body)["task_id"])
+    return None  # no id is as good as lost
 
 
 def _cause(request: Seen) -> str:

@@ -11,6 +11,7 @@ import click
 from bench import schedule, shapes
 from bench.connection import WrongUrl
 from bench.kinds import KINDS, UnknownKind, kind
+from bench.outcome import Unreachable
 from bench.site import NotReady
 
 PARTS = "KIND[:INPUTS][=WEIGHT], again for a mixture; kinds: " + ", ".join(KINDS)
@@ -39,9 +40,7 @@ OUT = click.option("-o", "--out", type=click.Path(path_type=Path), required=True
 @click.command("schedule")
 @click.argument("shape", type=click.Choice([*shapes.SHAPES, "poisson"]))
 @click.option("--rate", "base", type=float, required=True, help="requests/s; of a shape that changes: where it begins")
-@click.option(
-    "--peak", type=float, default=0.0, help="requests/s at the end of a ramp or step, the top of a burst or sine"
-)
+@click.option("--peak", type=float, help="requests/s at the end of a ramp or step, the top of a burst or sine")
 @click.option("--seconds", type=float, default=30.0, show_default=True)
 @click.option("--period", type=float, help="seconds of a sine, of one step; standard deviation of a burst")
 @click.option("--random", "poisson", is_flag=True, help="requests as a Poisson process of that rate, not evenly spaced")
@@ -52,7 +51,7 @@ OUT = click.option("-o", "--out", type=click.Path(path_type=Path), required=True
 def make_schedule(
     shape: str,
     base: float,
-    peak: float,
+    peak: float | None,
     seconds: float,
     period: float | None,
     poisson: bool,
@@ -64,7 +63,9 @@ def make_schedule(
     """Make a schedule: SHAPE is how the rate changes with time."""
     if shape == "poisson":
         shape, poisson = "constant", True
-    rate = shapes.Rate(shape, base, peak, seconds, period or seconds / 5)
+    if peak is None and shape != "constant":
+        raise click.UsageError(f"a {shape} needs --peak")
+    rate = shapes.Rate(shape, base, peak or 0.0, seconds, period or seconds / 5)
     save(shapes.make(rate, parts, seed=seed, poisson=poisson, title=title), out)
 
 
@@ -90,5 +91,5 @@ def told() -> Iterator[None]:
     """Turn what is in the way into one line."""
     try:
         yield
-    except (schedule.WrongSchedule, WrongUrl, UnknownKind, NotReady) as error:
+    except (schedule.WrongSchedule, WrongUrl, UnknownKind, NotReady, Unreachable) as error:
         sys.exit(f"millrace bench: {error}")

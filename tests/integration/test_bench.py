@@ -66,10 +66,18 @@ class TestCommands:
             "published", "translation-16-0.1", "--save", str(tmp_path / "t.jsonl")
         )
 
+    def test_a_platform_that_is_not_there_is_said_before_the_load(self, tmp_path: Path) -> None:
+        words = ["bench", "saturate", "--url", "http://127.0.0.1:9", "-o", str(tmp_path / "out")]
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 1
+        assert "127.0.0.1:9 does not answer" in done.output
+        assert not (tmp_path / "out").exists()
+
     @pytest.mark.parametrize(
         "words",
         [
             ["schedule", "ramp"],
+            ["schedule", "ramp", "--rate", "1", "-o", "x"],
             ["run", "/nowhere", "-o", "x"],
             ["saturate", "--kind", "nothing", "-o", "x"],
             ["published", "no"],
