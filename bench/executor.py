@@ -103,11 +103,13 @@ class _Generator:
     async def play(self, arrivals: tuple[Arrival, ...], requests: list[bytes]) -> Run:
         async def send_all() -> None:
             under_way: set[asyncio.Task[None]] = set()
-            for arrival, request in zip(arrivals, requests, strict=True):
-                # Again and again, for the loop's timers may fire 1 ms early.
-                while (wait := self._start + arrival.at - clock()) > 0:  # noqa: ASYNC110  time is all we wait for
+            for planned, request in zip(arrivals, requests, strict=True):
+                if (wait := self._start + planned.at - clock()) > 0:
                     await asyncio.sleep(wait)
-                task = asyncio.create_task(self._one(arrival, request, clock() - self._start))
+                woken = clock() - self._start
+                # uvloop's timers round to a millisecond; what they wake half of one early is due then, and not before.
+                arrival = planned._replace(at=min(planned.at, woken))
+                task = asyncio.create_task(self._one(arrival, request, woken))
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
             if under_way:
