@@ -20,7 +20,7 @@ from bench.connection import Answer, Connection, Target
 from bench.kinds import body, kind
 from bench.schedule import Arrival, Schedule
 
-DISTINCT_BYTES = 32 * 2**20
+DISTINCT_BYTES = 16 * 2**20
 """Bodies of one kind and size differ up to this volume, then repeat: a cache must not look better than it is."""
 
 MOST = 10_000

@@ -12,7 +12,7 @@ from bench import schedule, shapes
 from bench.connection import WrongUrl
 from bench.kinds import KINDS, UnknownKind, kind
 from bench.outcome import Unreachable
-from bench.site import NotReady
+from bench.programs import NotReady
 
 PARTS = "KIND[:INPUTS][=WEIGHT], again for a mixture; kinds: " + ", ".join(KINDS)
 

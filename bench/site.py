@@ -1,39 +1,31 @@
 """Designs to measure, each started on embedded servers with a database of its own: Millrace, the plain design."""
 
-import http.client
-import os
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGKILL
 from typing import TypeAlias
 
 import redis
 from sqlalchemy import make_url, text
 
+from bench import executor
 from bench.connection import Target
-from cli import tether
+from bench.plain.database import Base, engine
+from bench.programs import START_SECONDS, free_port, program, wait_until_ready
 from cli.embedded import start_postgres, start_valkey
-from cli.local import ROOT
 from migrations.revisions import upgrade
 from store.engine import connect
 
-START_SECONDS = 60
+WARM_UP = 20
 CANCEL = (
     "UPDATE tasks SET status = 'REVOKED', finished_at = now(), error = 'the bench is over' WHERE status = 'PENDING'"
 )
 OPEN_TO_ALL = Path("/var/tmp")  # noqa: S108  PostgreSQL's own account must reach its data
-
-
-class NotReady(Exception):
-    """A program did not come up; the message ends with its log."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +89,10 @@ class Site:
     patience: float = 5.0
     """Seconds to wait for what cannot be cancelled."""
 
+    def warm_up(self) -> None:
+        """See some reports through: a worker that has just come up takes its first message a second or two late."""
+        executor.saturate(self.target, self.kinds["score"], 1, connections=1, seconds=START_SECONDS, requests=WARM_UP)
+
     def abandon(self) -> None:
         """Forget what still waits, so that it does not slow the next measure."""
         self.cancel()
@@ -119,6 +115,7 @@ def millrace(
     programs = {"handler": handler, "worker": ["worker"], "rescue": ["worker.rescue"]}
     environment = {"AUTH": "off", "WORKER_CONCURRENCY": "1", "LOG_LEVEL": "WARNING", **settings}
     with _running("millrace", servers, url, port, programs, environment, CANCEL) as site:
+        site.warm_up()
         yield site
 
 
@@ -126,16 +123,14 @@ def millrace(
 def plain(servers: Servers, database: str) -> Iterator[Site]:
     """Run the plain design: one uvicorn on uvloop and httptools, one Celery worker process, as Millrace has."""
     url = servers.new_database(database)
-    environment = {"DATABASE_URL": url, "REDIS_URL": servers.redis_url}
-    subprocess.run(
-        [sys.executable, "-m", "bench.plain.database"], cwd=ROOT, env={**os.environ, **environment}, check=True
-    )
+    Base.metadata.create_all(engine(url))
     port = free_port()
     programs = {
         "handler": ["uvicorn", "bench.plain.app:app", "--no-access-log", f"--port={port}"],
         "worker": ["celery", "-A", "bench.plain.worker", "worker", "--concurrency=1", "--loglevel=WARNING"],
     }
     with _running("plain design", servers, url, port, programs, {}, "") as site:
+        site.warm_up()
         yield site
 
 
@@ -172,74 +167,19 @@ def _running(
             for part, arguments in programs.items()
         }
         wait_until_ready(port, started, logs)
-        engine = connect(database_url)
-        undo.callback(engine.dispose)
+        database = connect(database_url)
+        undo.callback(database.dispose)
         pids = {part: process.pid for part, process in started.items()}
 
         def stored(size: int) -> Stored:
-            with engine.connect() as connection:
+            with database.connect() as connection:
                 count, last = connection.execute(text("SELECT count(*), max(scored_at) FROM report_scores")).one()
             return count, last.timestamp() if last else 0.0
 
         def forget() -> None:
             servers.empty_queues()
             if cancel:  # or else rescue would bring it back
-                with engine.begin() as connection:
+                with database.begin() as connection:
                     connection.execute(text(cancel))
 
         yield Site(name, Target.of(f"http://127.0.0.1:{port}"), {**pids, **servers.pids}, stored, cancel=forget)
-
-
-@contextmanager
-def program(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    guardian = tether.guard(process, SIGKILL)
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, SIGKILL)  # what it has measured is told already
-        process.wait()
-        guardian.kill()
-        guardian.communicate()
-
-
-def wait_until_ready(
-    port: int, started: Mapping[str, subprocess.Popen[bytes]], logs: Mapping[str, Path], path: str = "/health/ready"
-) -> None:
-    """Wait until the port says ready. Raises NotReady."""
-    until = time.monotonic() + START_SECONDS
-    while not _is_ready(port, path):
-        ended = [part for part, process in started.items() if process.poll() is not None]
-        if ended or time.monotonic() > until:
-            part = ended[0] if ended else next(iter(started))
-            tail = logs[part].read_text(errors="replace")[-2000:]
-            raise NotReady(f"{part} {'ended' if ended else 'is not ready'}:\n{tail}")
-        time.sleep(0.05)
-
-
-def _is_ready(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

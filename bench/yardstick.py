@@ -26,7 +26,6 @@ class Plan:
     """How long each part takes. The defaults measure two designs three times in under ten minutes."""
 
     rounds: int = 3
-    warm_up: int = 20
     idle: int = 100
     seconds: float = 4.0
 
@@ -54,7 +53,6 @@ Figures = dict[str, float]
 def measure(site: Site, plan: Plan) -> Figures:
     """Return one value a measure."""
     submit, score = site.kinds["submit"], site.kinds["score"]
-    executor.saturate(site.target, score, 1, connections=1, seconds=plan.seconds, requests=plan.warm_up)
     idle = executor.saturate(site.target, score, 1, connections=1, seconds=plan.seconds, requests=plan.idle)
     one = scored_per_second(site, 1, connections=128, plan=plan)
     site.abandon()

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from bench import site
 from bench.bento import start as bento
-from bench.site import NotReady, Servers
+from bench.programs import NotReady
+from bench.site import Servers
 from bench.yardstick import MEASURES, Plan, Ratio, Start, in_turn, ratios
 
 PLAIN, MILLRACE, BENTO = "plain design", "millrace", "BentoML tasks"

@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.connection import Target
-from bench.site import Servers, Site, Stored, free_port, program, wait_until_ready
+from bench.programs import free_port, program, wait_until_ready
+from bench.site import Servers, Site, Stored
 from cli.local import FOLDER, ROOT
 
 PACKAGES = ("bentoml", "xgboost-cpu==3.2.0" if sys.platform == "linux" else "xgboost==3.2.0")
@@ -61,7 +62,7 @@ def running(servers: Servers, programs: Path) -> Iterator[Site]:
                 count, last = results.execute(query).fetchone()
             return count * size, datetime.fromisoformat(last).timestamp() if last else 0.0
 
-        yield Site(
+        site = Site(
             "BentoML tasks",
             Target.of(url),
             {"bentoml": process.pid},
@@ -70,3 +71,5 @@ def running(servers: Servers, programs: Path) -> Iterator[Site]:
             settle=SETTLE_SECONDS,
             patience=PATIENCE_SECONDS,
         )
+        site.warm_up()
+        yield site

@@ -1,6 +1,5 @@
 """The plain design's table, as an ORM class."""
 
-import os
 from datetime import datetime
 from uuid import UUID
 
@@ -28,9 +27,5 @@ class ReportScore(Base):
     scored_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
-def engine() -> Engine:
-    return create_engine(os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg2://", 1))
-
-
-if __name__ == "__main__":
-    Base.metadata.create_all(engine())
+def engine(url: str) -> Engine:
+    return create_engine(url.replace("postgresql://", "postgresql+psycopg2://", 1))

@@ -22,7 +22,7 @@ _session: sessionmaker[Session]
 def start(**_: Any) -> None:
     global _model, _session
     _model = load(artifact.current("report_scorer").path)
-    _session = sessionmaker(engine())
+    _session = sessionmaker(engine(os.environ["DATABASE_URL"]))
 
 
 @app.task(name="score")  # type: ignore[untyped-decorator]

@@ -9,13 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from bench import executor, published, site
+from bench.programs import NotReady
 from bench.site import Site
 from bench.yardstick import Plan, scored_per_second
 from cli.main import main
 from tests.conftest import Servers, empty_redis
 from tests.running import Platform
 
-SHORT = Plan(seconds=0.8)
+SHORT = Plan(seconds=0.6)
 
 # A third of the medians measured on two cores beside other programs (8 and 12): a shared machine must not fail it, a
 # lost optimisation of the path shall. Raise them as the path gets faster.
@@ -119,7 +120,7 @@ def test_the_burn_model_is_served_beside_the_others(own: site.Servers) -> None:
 
 def test_a_design_that_does_not_come_up_is_told_with_its_log(own: site.Servers) -> None:
     with (
-        pytest.raises(site.NotReady, match="max_body_bytes"),
+        pytest.raises(NotReady, match="max_body_bytes"),
         site.millrace(own, "bench_broken", MAX_BODY_BYTES="many"),
     ):
         pass
