@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= report_scorer
 
-.PHONY: up test check fmt train requirements test-compose test-faults clean help
+.PHONY: up test check fmt train requirements test-compose test-faults bench bench-peers clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -40,8 +40,14 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --
 	--no-emit-find-links --no-header $(ARGS)
 requirements: $(VENV)/dev ## compile requirements/*.in with hashes
 	cd requirements && ../$(BIN)/$(COMPILE) dev.in -o dev.txt
-	cd requirements && for program in handler worker flower train local; do \
+	cd requirements && for program in handler worker flower train local bench; do \
 		../$(BIN)/$(COMPILE) -c dev.txt $$program.in -o $$program.txt || exit 1; done
+
+bench: $(VENV)/bench ## Millrace beside the plain design: how many times better, in under 10 minutes
+	@$(BIN)/millrace bench yardstick $(ARGS)
+
+bench-peers: $(VENV)/bench ## the same beside BentoML tasks, which get an environment of their own
+	@$(BIN)/millrace bench peers $(ARGS)
 
 clean: ## remove the virtual environment; data in .millrace stays
 	rm -rf $(VENV)

@@ -2,6 +2,7 @@
 
 import click
 
+from cli.bench import bench
 from cli.keys import keys
 from cli.models import models, train
 from cli.psql import psql
@@ -17,6 +18,7 @@ def main() -> None:
     """Asynchronous task-queue inference: batches in over HTTP, scores out in typed SQL columns."""
 
 
+main.add_command(bench)
 main.add_command(up)
 main.add_command(models)
 main.add_command(train)

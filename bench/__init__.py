@@ -1,0 +1,1 @@
+"""Load schedules, the executor, the report; the plain design as a yardstick."""

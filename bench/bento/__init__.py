@@ -1,0 +1,1 @@
+"""BentoML tasks, a peer to measure. Imports nothing: the service runs where our own requirements are not."""

@@ -1,0 +1,48 @@
+"""CPU and memory are those of the programs that were named, with their children, also of those that have ended."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bench.processes import Watch
+
+BURN = "import time; end = time.process_time() + 0.6\nwhile time.process_time() < end: pass"
+PARENT = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {BURN!r}]); time.sleep(60)"
+HOARD = "kept = bytearray(b'x' * 100_000_000); print(flush=True); input()"
+
+
+def test_what_a_child_burns_is_its_parents_though_it_has_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT]) as parent, Watch({"it": parent.pid}) as watch:
+        time.sleep(0.3)
+        deadline = time.monotonic() + 20
+        while watch.usage["it"].cpu_seconds < 0.4 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(0.5)
+        parent.kill()
+    assert 0.4 <= watch.usage["it"].cpu_seconds < 1.5
+    assert watch.usage["it"].processes == 2
+
+
+def test_the_peak_of_memory_is_seen_and_programs_are_told_apart() -> None:
+    command = [sys.executable, "-c", HOARD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as hoarder:
+        assert hoarder.stdout is not None
+        hoarder.stdout.readline()
+        with Watch({"hoarder": hoarder.pid, "nobody": 2**22 + 1}) as watch:
+            pass
+        hoarder.communicate(b"\n")
+    assert watch.usage["hoarder"].peak_bytes == pytest.approx(110_000_000, rel=0.15)
+    assert watch.usage["nobody"].peak_bytes == 0
+
+
+def test_what_was_used_before_the_run_does_not_count() -> None:
+    command = [sys.executable, "-c", BURN + "\nprint(flush=True); time.sleep(60)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as busy:
+        assert busy.stdout is not None
+        busy.stdout.readline()
+        with Watch({"busy": busy.pid}) as watch:
+            time.sleep(0.3)
+        busy.kill()
+    assert watch.usage["busy"].cpu_seconds < 0.2
