@@ -20,7 +20,7 @@ from handler.fast_lane import FastLane
 from handler.intake import Intake
 from handler.keyring import Keyring
 from handler.rate import Limiter, Rate
-from handler.routes import endpoints, health, models, submissions, tasks, workers
+from handler.routes import endpoints, health, inference_protocol, models, submissions, tasks, workers
 from handler.services import Services, prediction_tables
 from handler.settings import HandlerSettings
 from handler.waiters import Waiters
@@ -111,6 +111,7 @@ def create_app() -> FastAPI:
     openapi.describe_problems(app)
     if guarded:
         identity.describe(app)
+    keyed = (*([401] if guarded else []), *([429] if settings.rate_limit else []))
     for closed in (
         submissions.router(specs()),
         endpoints.router(specs()),
@@ -121,8 +122,11 @@ def create_app() -> FastAPI:
         app.include_router(
             closed,
             dependencies=[Depends(identity.identify)],
-            responses=openapi.documented(*([401] if guarded else []), *([429] if settings.rate_limit else [])),
+            responses=openapi.documented(*keyed),
         )
+    protocol = openapi.documented_errors(*keyed)
+    app.include_router(inference_protocol.router, dependencies=[Depends(identity.identify)], responses=protocol)
+    app.include_router(inference_protocol.open_router)
     app.add_middleware(FastLane, exact=submissions.fast(specs()), task=tasks.read_task)
     app.include_router(health.router)  # open: whoever asks whether we live has no key
     return app

@@ -63,6 +63,22 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _described(status, *_DOCUMENTED[status]) for status in statuses}
 
 
+def documented_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return OpenAPI's `responses` for these statuses where errors are those of the Open Inference Protocol."""
+    described = documented(*statuses)
+    for status, response in described.items():
+        detail = _DOCUMENTED[int(status)][2]
+        response["content"] = {"application/json": {"schema": _ERROR, "example": {"error": detail}}}
+    return described
+
+
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string", "description": "What is wrong, and what to do about it"}},
+}
+
+
 def _described(status: int, description: str, kind: str, detail: str, *errors: Mapping[str, str]) -> dict[str, Any]:
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": body(status, kind, detail, errors)}
     response: dict[str, Any] = {"description": description, "content": {MEDIA_TYPE: content}}

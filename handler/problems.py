@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
 
@@ -17,9 +17,13 @@ from starlette.requests import ClientDisconnect
 
 log = structlog.get_logger(__name__)
 
+JSON = "application/json"
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 100
 """So many faults are listed: enough to see what is wrong, and an answer that stays small."""
+
+SHOWN = 5
+"""So many faults fit into the one line of text that the Open Inference Protocol has for an error."""
 
 RETRY_AFTER = 5
 """Seconds that a client is asked to wait when PostgreSQL cannot be reached: a restart takes about as long."""
@@ -79,27 +83,38 @@ def pointer(location: Sequence[int | str]) -> str:
     return "#" + "".join("/" + quote(part, safe="~!$&'()*+,;=:@") for part in parts)
 
 
+class Said(NamedTuple):
+    """What is to be said of an error."""
+
+    status: int
+    kind: str
+    detail: str
+    errors: Sequence[Mapping[str, str]] = ()
+    headers: Mapping[str, str] | None = None
+    task_id: UUID | None = None
+
+
+PROTOCOL = "/v2"
+"""Under this path the Open Inference Protocol is spoken, whose errors are {"error": "…"}."""
+
+
 def install(app: FastAPI) -> None:
     """Answer every error with a problem."""
-    for error, problem in _PROBLEMS.items():
-        app.add_exception_handler(error, problem)
+    for error in _PROBLEMS:
+        app.add_exception_handler(error, answer)
 
 
 def answer(request: Request, error: Exception) -> Response:
-    """Return the problem for an error."""
-    return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)(request, error)
-
-
-def _answer(
-    status: int,
-    kind: str,
-    detail: str,
-    errors: Sequence[Mapping[str, str]] = (),
-    headers: Mapping[str, str] | None = None,
-    task_id: UUID | None = None,
-) -> Response:
-    content = msgspec.json.encode(body(status, kind, detail, errors, task_id))
-    return Response(content, status, dict(headers or {}), MEDIA_TYPE)
+    """Return the problem for an error, in the words of the protocol that the request came by."""
+    said = next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)(request, error)
+    headers = dict(said.headers or {})
+    if request.url.path.startswith(PROTOCOL):
+        places = (
+            f" {fault.get('pointer', fault.get('parameter'))}: {fault['detail']}." for fault in said.errors[:SHOWN]
+        )
+        return Response(msgspec.json.encode({"error": said.detail + "".join(places)}), said.status, headers, JSON)
+    content = body(said.status, said.kind, said.detail, said.errors, said.task_id)
+    return Response(msgspec.json.encode(content), said.status, headers, MEDIA_TYPE)
 
 
 def body(
@@ -111,12 +126,12 @@ def body(
     return {**said, "detail": detail, **{name: value for name, value in more.items() if value}}
 
 
-def _refused(_: Request, error: Exception) -> Response:
+def _refused(_: Request, error: Exception) -> Said:
     assert isinstance(error, Refused)  # noqa: S101 - narrows the type that Starlette promises
-    return _answer(error.status, error.kind, error.detail, error.errors, error.headers, error.task_id)
+    return Said(error.status, error.kind, error.detail, error.errors, error.headers, error.task_id)
 
 
-def _invalid_parameter(request: Request, error: Exception) -> Response:
+def _invalid_parameter(request: Request, error: Exception) -> Said:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     faults = [
         {"detail": parameter_detail(e["type"], e["msg"]), "parameter": str(e["loc"][-1])}
@@ -140,12 +155,12 @@ _PARAMETER = {
 """What to say in place of pydantic's words, by the type of its error."""
 
 
-def _gone(_: Request, __: Exception) -> Response:
+def _gone(_: Request, __: Exception) -> Said:
     """The client hung up while it sent its request, so nobody reads this answer."""
-    return _answer(400, "incomplete-request", "The request ended before its body did.")
+    return Said(400, "incomplete-request", "The request ended before its body did.")
 
 
-def _http(request: Request, error: Exception) -> Response:
+def _http(request: Request, error: Exception) -> Said:
     assert isinstance(error, HTTPException)  # noqa: S101
     path, method = request.url.path, request.method
     known: dict[int, tuple[str, str]] = {
@@ -153,29 +168,29 @@ def _http(request: Request, error: Exception) -> Response:
         405: ("method-not-allowed", f"{path} does not take {method}; see the Allow header."),
     }
     kind, detail = known.get(error.status_code, ("http-error", str(error.detail)))
-    return _answer(error.status_code, kind, detail, headers=error.headers)
+    return Said(error.status_code, kind, detail, headers=error.headers)
 
 
-def _store(request: Request, error: Exception) -> Response:
+def _store(request: Request, error: Exception) -> Said:
     """PostgreSQL is away, unless it answered with an error about the statement: that one is our mistake."""
     state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
     if state is not None and not state.startswith(_AWAY):
         return _unexpected(request, error)
     log.warning("store_unavailable", error=str(error))
     detail = f"The database cannot serve this now; try again in {RETRY_AFTER} s."
-    return _answer(503, "store-unavailable", detail, headers={"Retry-After": str(RETRY_AFTER)})
+    return Said(503, "store-unavailable", detail, headers={"Retry-After": str(RETRY_AFTER)})
 
 
 _AWAY = ("08", "25006", "53", "57")
 """SQLSTATE: no connection, read-only (a standby), out of space or connections, stopping or starting."""
 
 
-def _unexpected(request: Request, error: Exception) -> Response:
+def _unexpected(request: Request, error: Exception) -> Said:
     log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
-    return _answer(500, "internal-error", "Something broke on our side; the log has the details.")
+    return Said(500, "internal-error", "Something broke on our side; the log has the details.")
 
 
-_PROBLEMS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
+_PROBLEMS: dict[type[Exception], Callable[[Request, Exception], Said]] = {
     Refused: _refused,
     RequestValidationError: _invalid_parameter,
     HTTPException: _http,

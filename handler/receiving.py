@@ -24,9 +24,18 @@ async def receive(request: Request, max_bytes: int, *content_types: str) -> byte
     if given not in content_types:
         stated = f"not {given!r}" if given else "but the header is missing"
         raise Refused(415, "wrong-content-type", f"Content-Type must be {' or '.join(content_types)}, {stated}.")
-    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    coding = content_encoding(request)
     if coding != "identity":
         raise Refused(415, "wrong-content-encoding", f"Content-Encoding {coding!r} is not read here; send it plain.")
+    return await bounded(request, max_bytes)
+
+
+def content_encoding(request: Request) -> str:
+    return request.headers.get("content-encoding", "identity").strip().lower()
+
+
+async def bounded(request: Request, max_bytes: int) -> bytes:
+    """Return the body, whatever it is. Raises Refused for one that is too large, before all of it has come."""
     chunks = []
     size = int(request.headers.get("content-length", 0))
     if size <= max_bytes:

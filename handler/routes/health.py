@@ -34,13 +34,14 @@ async def ready(services: Serving, response: Response) -> Readiness:
     Whoever sends requests here should ask here. A model that nobody has loaded is no reason to send them elsewhere:
     what is accepted waits, and a worker may be started because of it.
     """
-    readiness = await _readiness(services)
-    if not readiness.ready:
+    found = await readiness(services)
+    if not found.ready:
         response.status_code = 503
-    return readiness
+    return found
 
 
-async def _readiness(services: Services) -> Readiness:
+async def readiness(services: Services) -> Readiness:
+    """Ask PostgreSQL whether the schema fits, and which models are loaded."""
     nobody = dict.fromkeys(services.specs, 0)
     try:
         async with services.engine.connect() as connection:
