@@ -27,7 +27,6 @@ BATCH_TOKENS = 1_024
 MAX_DECODED = 320
 """Pieces of a translated segment: two and a half times MAX_PIECES. What comes to more repeats itself without an end."""
 
-
 PATIENCE = 2.0
 """How many translations have to end before the search does, in beam sizes (Kasai et al., arXiv 2204.05424).
 
@@ -80,14 +79,12 @@ class Translator:
             tokens += [[language_token(source), *segment.pieces, "</s>"] for segment in row]
             prefixes += [[language_token(target)]] * len(row)
         translated = iter(self._translate(tokens, prefixes))
-        return {
-            "translation": [
-                joined([next(translated) for _ in row], [segment.gap for segment in row], target)
-                if source != target
-                else text
-                for (text, source, target), row in zip(rows, cut, strict=True)
-            ]
-        }
+        translations = [
+            joined([next(translated) for _ in row], [segment.gap for segment in row], target)
+            for (_, _, target), row in zip(rows, cut, strict=True)
+        ]
+        same = [source == target for _, source, target in rows]
+        return {"translation": [t if s else new for t, s, new in zip(columns["text"], same, translations, strict=True)]}
 
     def _refuse_unknown(self, languages: set[str]) -> None:
         if unknown := sorted(languages - set(self._languages)):
