@@ -157,10 +157,11 @@ def test_a_hub_out_of_reach_is_one_clear_error(
 ) -> None:
     pytest.importorskip("huggingface_hub", reason=WHY)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     assert main(["--out", str(tmp_path / "out")]) == 2
     [said] = capsys.readouterr().err.splitlines()
     assert said.startswith("error: cannot fetch facebook/m2m100_418M from the Hugging Face Hub")
+    assert "Connection refused" in said
     assert "--weights FOLDER" in said
     assert not (tmp_path / "out").exists()
 
