@@ -52,7 +52,9 @@ class Text(BaseModel):
 class Translation(BaseModel):
     """The text in the target language."""
 
-    translation: Annotated[str, Field(examples=["人生はチョコレートの箱のようなものだ。"])]
+    translation: Annotated[
+        str, Field(description="The text, translated.", examples=["人生はチョコレートの箱のようなものだ。"])
+    ]
 
 
 def unknown_languages(columns: Columns, manifest: Manifest) -> Iterator[Fault]:
