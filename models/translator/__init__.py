@@ -1,0 +1,1 @@
+"""Translates between languages with M2M100."""
