@@ -102,7 +102,8 @@ class Supervisor:
             is_ending = self._closing or self._let_go
             if is_ending and not self.dispatch.waiting and not any(worker.jobs for worker in self._workers):
                 self._drained.set()
-                self._aborting = self._let_go
+                if self._let_go:
+                    return
             self._start_workers()
             for key, _ in self._selector.select(self._patience()):
                 if key.data is None:
