@@ -49,10 +49,6 @@ def die(model: int) -> None:
     os._exit(1)
 
 
-def act(model: int, action: str, *args: Any) -> Any:
-    return {"die": die, "score": score, "sleep": lambda model, seconds: time.sleep(seconds)}[action](model, *args)
-
-
 def total(model: int, array: Any) -> float:
     return float(array[::512].sum())
 
@@ -137,11 +133,11 @@ async def _asyncio_trips(pool: ModelPool) -> list[float]:
 def faults() -> None:
     """How long until the caller hears of a dead worker, and until the pool is whole again."""
     heard, healed = [], []
-    with ModelPool(load, act, workers=WORKERS) as pool:
+    with ModelPool(load, die, workers=WORKERS) as pool:
         for _ in range(10):
             began = time.perf_counter()
             try:
-                pool.submit("die").result()
+                pool.submit().result()
             except WorkerLost:
                 heard.append(time.perf_counter() - began)
             while len(pool.pids) < WORKERS:

@@ -76,7 +76,9 @@ class Dispatch:
         with self._lock:
             jobs = self._waiting.clear()
         for job in jobs:
-            job.fail(reason)
+            own = type(reason)(*reason.args)  # an error that is raised in several places gathers all their tracebacks
+            own.__cause__ = reason.__cause__
+            job.fail(own)
 
     def feed(self, worker: Worker | None = None) -> None:
         """Hand jobs that wait to workers that are idle, such as this one."""

@@ -5,7 +5,8 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
 
-from pool.wire import Parcel
+from pool.process import ERROR, reported
+from pool.wire import Parcel, unpack
 
 
 class Job(Future[Any]):
@@ -48,7 +49,16 @@ class Job(Future[Any]):
         self._withdraw(self)
         return True
 
-    def succeed(self, result: Any) -> None:
+    def end(self, kind: str, answer: Parcel) -> None:
+        """Take the worker's answer."""
+        try:
+            if kind == ERROR:
+                self.fail(reported(answer))
+                return
+            result = unpack(answer)
+        except Exception as error:  # its class cannot be imported here, say
+            self.fail(error)
+            return
         with suppress(InvalidStateError):  # cancelled meanwhile
             self.set_result(result)
 

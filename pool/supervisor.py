@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing import process as processes
 from socket import socketpair
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 from time import monotonic
 
 from pool import process, wire
@@ -59,6 +59,8 @@ class Supervisor:
         """Take no more jobs, wait `timeout` seconds for those that were taken, and end every process."""
         if os.getpid() != self._owner or not self._thread.is_alive():
             return
+        if current_thread() is self._thread:
+            raise RuntimeError("a job's callback cannot close the pool that calls it")
         self._closing = True
         self.dispatch.refuse(PoolClosed("the pool is closed"))
         self._ring()
@@ -148,14 +150,7 @@ class Supervisor:
             worker.verdict = LoadFailed("a model did not load")
             worker.verdict.__cause__ = process.reported(parcels[0])
         else:
-            job = self.dispatch.answered(worker)
-            if kind == process.ERROR:
-                job.fail(process.reported(parcels[0]))
-                return
-            try:
-                job.succeed(wire.unpack(parcels[0]))
-            except Exception as error:  # its class cannot be imported here, say
-                job.fail(error)
+            self.dispatch.answered(worker).end(kind, parcels[0])
 
     def _loaded(self, worker: Worker) -> None:
         worker.ready = True
