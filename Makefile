@@ -40,7 +40,7 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --
 	--no-emit-find-links --no-header $(ARGS)
 requirements: $(VENV)/dev ## compile requirements/*.in with hashes
 	cd requirements && ../$(BIN)/$(COMPILE) dev.in -o dev.txt
-	cd requirements && for program in handler worker flower train local bench; do \
+	cd requirements && for program in handler worker flower train local bench convert; do \
 		../$(BIN)/$(COMPILE) -c dev.txt $$program.in -o $$program.txt || exit 1; done
 
 bench: $(VENV)/bench ## Millrace beside the plain design: how many times better, in under 10 minutes

@@ -93,7 +93,8 @@ def _check(spec: Spec, manifest: Manifest, rows: Sequence[Any], locate: Locate) 
     """Have the model itself look at what its schema lets in."""
     if spec.check is not None:
         found = islice(spec.check(wire.columns(spec, rows), manifest), MAX_FAULTS + 1)
-        refuse([{"detail": f.detail, "pointer": pointer(locate(f.position, (f.field,)))} for f in found])
+        faults = [{"detail": f.detail, "pointer": pointer(locate(f.position, (f.field,)))} for f in found]
+        refuse(list({fault["pointer"]: fault for fault in faults}.values()))  # a language is said once for all records
 
 
 def refuse(faults: Sequence[dict[str, str]]) -> None:

@@ -59,14 +59,17 @@ async def server() -> Server:
     return Server(name=NAME, version=VERSION, extensions=EXTENSIONS)
 
 
-@open_router.get("/health/live", response_description="It lives")
+@open_router.get("/health/live", response_class=Response, response_description="It lives")
 async def live() -> Response:
     """Say that this process answers."""
     return Response()
 
 
 @open_router.get(
-    "/health/ready", response_description="Requests are taken in", responses={503: {"description": "They are not"}}
+    "/health/ready",
+    response_class=Response,
+    response_description="Requests are taken in",
+    responses={503: {"description": "They are not"}},
 )
 async def ready(services: Serving) -> Response:
     """Say whether requests are taken in."""
@@ -74,10 +77,14 @@ async def ready(services: Serving) -> Response:
 
 
 @router.get(
-    "/models/{model}/ready", response_description="A worker has it loaded", responses=documented_errors(404, 503)
+    "/models/{model}/ready",
+    response_class=Response,
+    response_description="A worker has it loaded",
+    responses=documented_errors(404, 503),
 )
 @router.get(
     "/models/{model}/versions/{version}/ready",
+    response_class=Response,
     response_description="A worker has it loaded",
     responses=documented_errors(404, 503),
 )

@@ -172,9 +172,16 @@ TABLE: dict[str, Bad] = {
         b"", "not-found", None, "nothing at /nowhere; the endpoints are listed at /docs", 404, to="GET /nowhere"
     ),
     "an unknown model": Bad(
-        rows({}), "unknown-model", None, "'x'; there is: image_classifier, report_scorer", 404, to="POST /models/x/submit"
+        rows({}),
+        "unknown-model",
+        None,
+        "'x'; there is: image_classifier, report_scorer",
+        404,
+        to="POST /models/x/submit",
     ),
-    "an unknown model to read": Bad(b"", "unknown-model", None, "there is: image_classifier, report_scorer", 404, to="GET /models/x%00"),
+    "an unknown model to read": Bad(
+        b"", "unknown-model", None, "there is: image_classifier, report_scorer", 404, to="GET /models/x%00"
+    ),
     # Not a parameter
     "a task id that is none": parameter("17", "task_id: Input should be a valid UUID", "GET /task/"),
     "a limit of 0": parameter("limit=0", "limit: Input should be greater than or equal to 1"),

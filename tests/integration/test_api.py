@@ -173,7 +173,12 @@ def exemplified(schema: dict[str, Any], document: dict[str, Any]) -> bool:
         return True
     if "$ref" in schema:
         return exemplified(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
-    parts = [*schema.get("properties", {}).values(), *schema.get("anyOf", []), *filter(None, [schema.get("items")])]
+    parts = [
+        *schema.get("properties", {}).values(),
+        *schema.get("anyOf", []),
+        *schema.get("prefixItems", []),
+        *filter(None, [schema.get("items")]),
+    ]
     return bool(parts) and all(exemplified(part, document) for part in parts)
 
 
@@ -202,7 +207,7 @@ def test_every_operation_documents_its_answers_with_examples(document: dict[str,
         assert operation["summary"], name
         for status, response in operation["responses"].items():
             assert response["description"] not in ("", "Successful Response"), (name, status)
-            for content in response["content"].values():
+            for content in response.get("content", {}).values():
                 assert "example" in content or exemplified(content["schema"], document), (name, status)
 
 

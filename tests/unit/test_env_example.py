@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings
 
 from tests.running import ROOT
 
-ROOMS = ("handler", "worker", "broker", "store", "cli", "telemetry", "webhooks")
+ROOMS = ("handler", "worker", "broker", "store", "cli", "telemetry", "webhooks", "models")
 EXAMPLE = dict(re.findall(r"^([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / ".env.example").read_text(encoding="utf-8"), re.M))
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 
