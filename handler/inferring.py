@@ -119,7 +119,7 @@ def respond(
 ) -> Response:
     """Write the outputs that were asked for, in their order; all of them, when none was named. Raises Refused."""
     all_binary = asked.parameters.get("binary_data_output") is True
-    wanted = asked.outputs or [_Wanted(name=name) for name in answered]
+    wanted = [output for output in asked.outputs if output.name in columns] or [_Wanted(name=name) for name in columns]
     written = []
     for output in wanted:
         binary = output.parameters.get("binary_data", all_binary) is True

@@ -118,10 +118,12 @@ def write(column: Column, values: Sequence[Any], *, binary: bool) -> tuple[dict[
     if column.kind.endswith("[]"):
         size.append(max(map(len, values), default=0))
         flat = [item for row in values for item in [*row, *[_PADDING[kind]] * (size[1] - len(row))]]
+    if kind == "BYTES":
+        flat = ["" if value is None else value for value in flat]
     tensor: dict[str, Any] = {"name": column.name, "datatype": kind, "shape": size}
     if not binary:
         return {**tensor, "data": flat}, b""
-    raw = _packed(kind, ["" if value is None else value for value in flat] if kind == "BYTES" else flat)
+    raw = _packed(kind, flat)
     return {**tensor, "parameters": {"binary_data_size": len(raw)}}, raw
 
 

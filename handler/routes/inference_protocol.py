@@ -168,7 +168,7 @@ async def infer(
     taken = parsing.validated(spec, services.manifests[spec.name], inputs, inferring.locate)
     accepted = await accept(services, client, spec, wanted, *taken)
     task = await scored(services, accepted.task_id, client, services.settings.answer_wait_seconds)
-    columns = {name: task.get(name, [None] * taken.n_inputs) for name in answered}
+    columns = {name: task[name] for name in answered if name in task}  # without the caller's key, where none was given
     return inferring.respond(spec, task["model_version"], asked, columns, accepted.task_id, answered)
 
 

@@ -43,6 +43,7 @@ class Stack:
             "FLOWER_BASIC_AUTH": f"somebody:{self.passwords['flower']}",
             "PORT": str(self.port),
             "FLOWER_PORT": str(self.flower_port),
+            "TRANSLATION_PORT": str(free_port()),
             "WORKER_CONCURRENCY": "1",
             "LEASE_SECONDS": "5",  # so that a killed worker's tasks come back soon
         }

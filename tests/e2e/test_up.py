@@ -126,6 +126,17 @@ def test_the_quick_start_of_the_readme_works_as_it_is_printed(folder: Path, tmp_
         assert up.stop(signal.SIGINT) < 10
 
 
+def test_every_example_of_the_documentation_is_answered(folder: Path, tmp_path: Path) -> None:
+    with make_up(folder, tmp_path / "out") as up:
+        up.wait_until_ready()
+        for script in sorted((ROOT / "docs" / "examples").glob("*.sh")):
+            done = subprocess.run(
+                [BASH, script], env={**os.environ, "MILLRACE": up.url}, capture_output=True, text=True, timeout=90
+            )
+            assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+            assert '"status":5' not in done.stdout, f"{script}\n{done.stdout}"
+
+
 def test_it_prints_where_everything_is_and_stops_without_a_trace(folder: Path, tmp_path: Path) -> None:
     with make_up(folder, tmp_path / "out") as up:
         up.wait_until_ready()

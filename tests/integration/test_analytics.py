@@ -62,6 +62,17 @@ class Seed:
         task_id: UUID = row["id"]
         return task_id
 
+    def text_label(self, at: datetime, **given: Any) -> None:
+        label = {
+            "label": "sea",
+            "probability": 1.0,
+            "labels": ["sea"],
+            "probabilities": [1.0],
+            "model_version": "1.0.0",
+        }
+        place = {"task_id": self.uuid7(at), "position": 0, "text": "a", "document_id": None, "scored_at": at}
+        self._insert("text_labels", {**place, **label, **given})
+
     def ask(self, name: str) -> Rows:
         """Answer with the rights of an analyst."""
         self._connection.execute(text("SET LOCAL ROLE analyst"))
@@ -253,6 +264,15 @@ def test_versions_compared_gives_quantiles_and_the_drift_to_the_version_before(s
             "first_scored": seed.now - DAY,
             "last_scored": seed.now - DAY + 9 * HOUR,
         },
+    ]
+
+
+def test_cache_hits_gives_the_share_by_model(seed: Seed) -> None:
+    for number, cached in enumerate([True, True, False, True]):
+        seed.text_label(seed.now - number * MINUTE, cached=cached)
+    seed.text_label(seed.now - 2 * DAY, cached=False)
+    assert seed.ask("cache-hits") == [
+        {"model": "text_classifier", "inputs": 4, "from_cache": 3, "share": Decimal("0.750")}
     ]
 
 

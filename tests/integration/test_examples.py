@@ -1,0 +1,62 @@
+"""docs/examples: every script runs and gets what it says, every operation is in one, the collection is up to date."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.running import ROOT, Platform
+
+EXAMPLES = ROOT / "docs" / "examples"
+WORDS = {
+    "submit": '"status":"PENDING"',
+    "task": '"status":"SUCCESS"',
+    "tasks": '"tasks":[',
+    "cancel": "task_id|task-ended",
+    "replay": "task-not-failed",
+    "predict": '"score":[0.317635]',
+    "prediction": '{"label":"hockey"}',
+    "translation": "人生はチョコレートの箱のようなものだ。",
+    "inference": '"label":"8"',
+    "models": '"text_classifier"',
+    "workers": '"status":"idle"|"status":"working"',
+    "health": '"ready":true',
+    "inference-protocol": '"data":["hockey","space"]',
+}
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in EXAMPLES.glob("*.sh")))
+def test_an_example_gets_what_it_says(platform: Platform, script: str) -> None:
+    done = subprocess.run(
+        ["/bin/sh", str(EXAMPLES / f"{script}.sh")],
+        env={**os.environ, "MILLRACE": platform.url},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert any(words in done.stdout for words in WORDS[script].split("|")), done.stdout
+
+
+def test_every_operation_is_in_an_example(platform: Platform) -> None:
+    scripts = "".join(path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*.sh"))
+    called = {re.sub(r"\$task", "{task_id}", path) for path in re.findall(r'"\$at(/[^"?]*)', scripts)}
+    known = platform.client.get("/openapi.json").json()["paths"]
+    patterns = {
+        path: re.sub(r"\{(?!task_id)\w+\}", "[^/]+", path).replace("{task_id}", r"\{task_id\}") for path in known
+    }
+    missing = [path for path, pattern in patterns.items() if not any(re.fullmatch(pattern, one) for one in called)]
+    assert missing == []
+
+
+def test_the_postman_collection_is_made_of_todays_openapi_document(tmp_path: Path) -> None:
+    made = subprocess.run(
+        [sys.executable, EXAMPLES / "postman.py"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    stored = (EXAMPLES / "millrace.postman_collection.json").read_text(encoding="utf-8")
+    assert json.loads(made.stdout) == json.loads(stored), "run: python docs/examples/postman.py > docs/examples/*.json"
