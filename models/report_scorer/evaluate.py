@@ -19,8 +19,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 
+from models import reliability
 from models.artifact import ArtifactMissing, current
-from models.report_scorer import reliability
 from models.report_scorer.dataset import Dataset, TooFewRows, split, synthesize
 from models.report_scorer.features import features
 from models.report_scorer.model import ReportScorer, load
@@ -118,7 +118,8 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.json:
         asked.json.write_text(json.dumps(evaluation, indent=2) + "\n", encoding="utf-8")
     if asked.plot:
-        asked.plot.write_text(reliability.svg(evaluation), encoding="utf-8")
+        bins = {name: evaluation[name]["calibration"] for name in ("model", "baseline")}
+        asked.plot.write_text(reliability.draw(bins, "share of real abuse"), encoding="utf-8")
     return 0
 
 

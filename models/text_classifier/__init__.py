@@ -1,1 +1,1 @@
-"""Labels texts by their topic."""
+"""Says which of the labels that it was trained on a text is about."""

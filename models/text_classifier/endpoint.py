@@ -1,29 +1,44 @@
-"""POST /prediction: the public contract of the ML Challenge, one text in, its label out."""
+"""POST /prediction: one text in, its label out, as the ML Challenge's text classification assignment words it."""
 
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.contract import Columns
+from models.contract import NO_NUL, Columns
 from models.endpoint import Endpoint
 
+MAX_CHARACTERS = 100_000
+"""A third more than the longest post that the shipped version was trained on."""
 
-class Prediction(BaseModel):
-    """Label one text. (Where the contract answers 405 to a body that it cannot read, this answers 422.)"""
+Text = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_CHARACTERS,
+        pattern=NO_NUL,
+        description="What to classify; an e-mail or a news post may keep its header.",
+        examples=["The goalie stopped thirty shots, and the playoffs begin on Sunday."],
+    ),
+]
+
+
+class TextToLabel(BaseModel):
+    """Say what a text is about."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    text: Annotated[str, Field(description="The text.", examples=["The goalie made 40 saves."])]
+
+    text: Text
 
 
-class Label(BaseModel):
-    label: str = Field(examples=["hockey"])
+class Labelled(BaseModel):
+    label: str = Field(description="The most probable label.", examples=["hockey"])
 
 
-def _inputs(body: Prediction) -> list[dict[str, Any]]:
+def _inputs(body: TextToLabel) -> list[dict[str, Any]]:
     return [{"text": body.text}]
 
 
-def _outputs(body: Prediction, columns: Columns, seconds: float) -> Any:
+def _outputs(body: TextToLabel, columns: Columns, seconds: float) -> Any:
     return {"label": columns["label"][0]}
 
 
@@ -34,10 +49,10 @@ def _locate(position: int, field: str) -> tuple[str | int, ...]:
 ENDPOINT = Endpoint(
     path="/prediction",
     operation_id="prediction",
-    summary="Label a text now",
+    summary="Say what a text is about now",
     description="Successful prediction",
-    body=Prediction,
-    answer=Label,
+    body=TextToLabel,
+    answer=Labelled,
     inputs=_inputs,
     outputs=_outputs,
     locate=_locate,

@@ -1,32 +1,62 @@
-"""Turns texts into weights of known words: for training and serving alike, so that they cannot differ.
-
-scikit-learn's CountVectorizer splits by the same pattern (a test compares them), but would bring scikit-learn and scipy
-into the worker; ONNX's own tokenizer splits some scripts otherwise, and skl2onnx's logarithm of counts is inexact.
-"""
+"""From texts to the numbers of the words in them: the same code for training and for serving."""
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-WORD = re.compile(r"\b\w\w+\b")
-"""Two or more letters, digits or underscores, of any script: CountVectorizer's default."""
+SUBJECT_WEIGHT = 3
+"""A word of the subject counts for three; cross-validation liked two to four alike, and one less."""
+
+_SUBJECT = re.compile(r"^subject:(.*)$", re.MULTILINE)
+_REPLY = re.compile(r"\A(?:\s*(?:re|fwd?|was)\s*:)+")
+_WORD = re.compile(r"\w\w+")  # as scikit-learn's default, in any script
 
 
-def words(text: str) -> list[str]:
-    return WORD.findall(text.lower())
+class Words(NamedTuple):
+    """How often each text has which word: one element a pair, by text and by number of the word."""
+
+    texts: NDArray[np.int64]
+    terms: NDArray[np.int64]
+    counts: NDArray[np.float64]
 
 
-def weights(texts: Sequence[str], vocabulary: Mapping[str, int]) -> NDArray[np.float32]:
-    """Return float32 of shape (texts, words of the vocabulary): 1 + ln(how often each word stands in each text), or 0.
+def parts(text: str) -> tuple[str, str]:
+    """Return subject and body in lower case; a text whose first paragraph has no line `Subject: …` is all body.
 
-    The sublinear term frequency of Manning, Raghavan and Schütze, Introduction to Information Retrieval, 6.4.1.
-    It is dense, 88 kB a text with 22,000 words, so give a few dozen texts at a time.
+    The rest of a header says who wrote, where and with what, which betrays the newsgroup and nothing of the matter.
     """
-    matrix = np.zeros((len(texts), len(vocabulary)), np.float32)
-    for row, text in zip(matrix, texts, strict=True):
-        found = Counter(vocabulary[word] for word in words(text) if word in vocabulary)
-        row[list(found.keys())] = 1 + np.log(list(found.values()), dtype=np.float32)
-    return matrix
+    text = text.replace("\r\n", "\n").lower()
+    header, _, body = text.partition("\n\n")
+    subject = _SUBJECT.search(header)
+    return (_REPLY.sub("", subject[1]).strip(), body) if subject else ("", text)
+
+
+def terms(text: str) -> list[str]:
+    """Return the words that count, each as often as it does."""
+    subject, body = parts(text)
+    return _WORD.findall(subject) * SUBJECT_WEIGHT + _WORD.findall(body)
+
+
+class Vocabulary:
+    """The words that a model knows, by number."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._numbers = {word: number for number, word in enumerate(words)}
+
+    def count(self, texts: Iterable[str]) -> Words:
+        """Count the known words; a text that has none of them has no element."""
+        numbers, lengths = array("q"), []
+        for text in texts:
+            words = terms(text)
+            numbers.extend(map(self._numbers.get, words, repeat(-1)))
+            lengths.append(len(words))
+        found = np.array(numbers, np.int64)
+        places = np.repeat(np.arange(len(lengths)), lengths) * len(self._numbers) + found
+        places, counts = np.unique(places[found >= 0], return_counts=True)
+        rows, columns = np.divmod(places, max(1, len(self._numbers)))
+        return Words(rows, columns, counts.astype(np.float64))

@@ -1,45 +1,57 @@
-"""Labels texts with ONNX Runtime."""
+"""The text classifier in memory: an ONNX model, which also holds the words and the labels that it knows.
+
+Load after the fork, never before: ONNX Runtime has threads of its own.
+"""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from onnxruntime import InferenceSession
 
-from models.artifact import MANIFEST
 from models.contract import Columns
 from models.onnx import session
-from models.text_classifier.features import weights
+from models.text_classifier.features import Vocabulary
 
 MODEL_FILE = "model.onnx"
-VOCABULARY_FILE = "vocabulary.txt"
-BATCH = 64
-"""Texts at a time: the weights are dense, and a large matrix of zeros falls out of the processor's cache."""
+
+DECIMALS = 6
+"""Digits past the sixth are noise of the arithmetic, which differs between processors."""
+
+
+class ModelMismatch(Exception):
+    """The model file does not hold what this code reads from it."""
 
 
 class TextClassifier:
-    def __init__(self, folder: Path) -> None:
-        self._session = session(folder / MODEL_FILE)
-        words = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").splitlines()
-        self._vocabulary = {word: number for number, word in enumerate(words)}
-        self._labels: list[str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["labels"]
+    """A loaded artifact. One thread: the worker processes are the parallelism."""
 
-    def predict(self, columns: Columns) -> Columns:
-        texts = list(columns["text"])
-        parts = [
-            self._session.run(["probabilities"], {"weights": weights(texts[begin : begin + BATCH], self._vocabulary)})[
-                0
-            ]
-            for begin in range(0, len(texts), BATCH)
-        ]
-        probabilities = np.concatenate(parts) if parts else np.empty((0, len(self._labels)), np.float32)
-        best = probabilities.argmax(axis=1) if len(texts) else []
+    def __init__(self, opened: InferenceSession) -> None:
+        about = opened.get_modelmeta().custom_metadata_map
+        if missing := {"words", "labels"} - about.keys():
+            raise ModelMismatch(f"the model file has no {' and no '.join(sorted(missing))}; train.py writes them there")
+        self._session = opened
+        self._vocabulary = Vocabulary(about["words"].split("\n"))
+        self.labels: list[str] = json.loads(about["labels"])
+
+    def predict(self, columns: Columns) -> dict[str, Any]:
+        """Return label and probability, and the probabilities of all labels. A text of unknown words gets them even."""
+        texts = columns["text"]
+        if not len(texts):
+            return {"label": [], "probability": [], "labels": [], "probabilities": []}
+        words = self._vocabulary.count(texts)
+        feeds = {**words._asdict(), "size": np.array([len(texts)])}
+        found, best = self._session.run(["probabilities", "best"], feeds)
+        probabilities = found.round(DECIMALS)
         return {
-            "label": [self._labels[number] for number in best],
-            "probability": probabilities.max(axis=1, initial=0).clip(0, 1).astype(float),
-            "labels": [self._labels] * len(texts),
-            "probabilities": probabilities.clip(0, 1).astype(float),
+            "label": [self.labels[number] for number in best],
+            "probability": probabilities.max(axis=1).tolist(),
+            "labels": [self.labels] * len(texts),
+            "probabilities": probabilities.tolist(),
         }
 
 
 def load(artifact: Path) -> TextClassifier:
-    return TextClassifier(artifact)
+    """Load the model file of an artifact's folder; it alone is the model. Raises ModelMismatch."""
+    return TextClassifier(session(artifact / MODEL_FILE))

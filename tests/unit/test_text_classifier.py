@@ -1,176 +1,200 @@
-"""Texts of every kind through the classifier, and training on texts of one's own."""
+"""Texts of every kind through the shipped classifier: what it says of them."""
 
-import gzip
 import json
-import os
-import random
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from pydantic import ValidationError
 
-from models import artifact
 from models.artifact import Artifact, verify
-from models.text_classifier import train as training
-from models.text_classifier.documents import groups
-from models.text_classifier.features import weights, words
-from models.text_classifier.model import TextClassifier, load
-from tests.running import ROOT
+from models.catalogue import ROOM
+from models.text_classifier.endpoint import ENDPOINT, MAX_CHARACTERS, TextToLabel
+from models.text_classifier.features import SUBJECT_WEIGHT, Vocabulary, parts, terms
+from models.text_classifier.golden import TEXTS
+from models.text_classifier.model import MODEL_FILE, ModelMismatch, TextClassifier, load
+from models.text_classifier.spec import SPEC, Document, Label
 
-ARTIFACT = artifact.current("text_classifier")
-STRANGE = ["?!", "☃ 🎿", "שלום עולם", "e\u0301" * 50, "İSTANBUL ısırgan", "日本語の文章です", "a", "puck " * 20_000]  # noqa: RUF001
+SHIPPED = ROOM / "text_classifier" / "artifact" / "1.0.0"
+ARTIFACT = Artifact(SHIPPED, json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8")))
+LABELS = ["baseball", "cryptography", "electronics", "hockey", "politics", "space"]
+HOCKEY = "The goalie stopped thirty shots, and the playoffs begin on Sunday."
 
 
 @pytest.fixture(scope="module")
 def classifier() -> TextClassifier:
-    return load(ARTIFACT.path)
+    return load(SHIPPED)
 
 
-def test_the_artifact_is_small_and_as_good_as_its_card_says() -> None:
-    assert sum(file.stat().st_size for file in ARTIFACT.path.iterdir()) < 5_000_000
-    evaluation = ARTIFACT.evaluation
-    assert evaluation["accuracy"] > 0.95
-    assert evaluation["macro_f1"] > 0.95
-    assert evaluation["largest_difference_to_scikit_learn"] < 1e-4
-    card = (ROOT / "models" / "text_classifier" / "README.md").read_text(encoding="utf-8")
-    for shown in (f"{evaluation['accuracy']:.1%}".replace("%", " %"), f"{evaluation['calibration_error']:.3f}"):
-        assert shown in card
+def rows(classifier: TextClassifier, *texts: str) -> list[dict[str, Any]]:
+    found = classifier.predict({"text": list(texts)})
+    return [{name: values[row] for name, values in found.items()} for row in range(len(texts))]
+
+
+# The artifact
+
+
+def test_the_shipped_artifact_is_whole_and_small() -> None:
+    verify(ARTIFACT)
+    assert {*ARTIFACT.manifest["sha256"], "manifest.json"} == {file.name for file in SHIPPED.iterdir()}
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 5_000_000
+    assert ARTIFACT.manifest["labels"] == LABELS
+    onnx.checker.check_model(onnx.load(SHIPPED / MODEL_FILE), full_check=True)
+
+
+def test_the_golden_texts_get_what_was_recorded(classifier: TextClassifier) -> None:
+    recorded = list(ARTIFACT.golden())
+    assert [row["input"]["text"] for row in recorded] == list(TEXTS)
+    for row, found in zip(recorded, rows(classifier, *TEXTS), strict=True):
+        Document.model_validate(row["input"])
+        Label.model_validate(row["output"])
+        assert found["label"] == row["output"]["label"]
+        assert found["probabilities"] == pytest.approx(row["output"]["probabilities"], abs=2e-6)
+
+
+def test_the_recorded_evaluation_keeps_its_promises() -> None:
+    found = ARTIFACT.evaluation
+    model, baseline, agreed = found["model"], found["baseline"], found["agreement_with_scikit_learn"]
+    assert model["accuracy"] >= 0.95
+    assert model["macro_f1"] >= 0.95
+    assert model["accuracy"] > baseline["accuracy"]
+    assert model["calibration_error"] < 0.02 < baseline["calibration_error"]
+    assert agreed["same_label"] == agreed["texts"] == found["held_out_texts"]
+    assert agreed["largest_difference"] <= 1e-6
+    counts = np.array(found["confusion"]["counts"])
+    assert counts.sum() == found["held_out_texts"]
+    assert counts.trace() / counts.sum() == pytest.approx(model["accuracy"], abs=1e-5)
+    assert found["held_out_texts"] / ARTIFACT.manifest["data"]["texts"] == pytest.approx(0.2, abs=0.002)
+
+
+@pytest.mark.parametrize("missing", ["words", "labels"])
+def test_a_model_file_without_its_words_or_labels_is_refused(tmp_path: Path, missing: str) -> None:
+    model = onnx.load(SHIPPED / MODEL_FILE)
+    kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != missing}
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, kept)
+    onnx.save(model, tmp_path / MODEL_FILE)
+    with pytest.raises(ModelMismatch, match=f"no {missing}"):
+        load(tmp_path)
+
+
+# Texts
 
 
 @pytest.mark.parametrize(
     ("text", "label"),
     [
-        ("The goalie made 40 saves and the Penguins won in overtime.", "hockey"),
-        ("The pitcher threw a curveball and the batter struck out in the ninth inning.", "baseball"),
-        ("The shuttle reached orbit and released the satellite, says NASA.", "space"),
-        ("With a key of 56 bits, DES can be broken; use PGP with RSA for your email.", "cryptography"),
-        ("Put a 10k resistor between the base of the transistor and 5 volts.", "electronics"),
+        (HOCKEY, "hockey"),
+        ("The pitcher threw a no-hitter; the shortstop caught the last fly ball.", "baseball"),
+        ("Is a 56 bit key long enough for a block cipher?", "cryptography"),
+        ("The astronauts will repair the telescope in orbit next year.", "space"),
+        ("Which resistor limits the current through this LED at 12 volts?", "electronics"),
+        ("Congress will debate taxes, abortion and the drug laws.", "politics"),
     ],
 )
-def test_sentences_that_it_has_not_seen_get_their_topic(classifier: TextClassifier, text: str, label: str) -> None:
-    assert classifier.predict({"text": [text]})["label"] == [label]
+def test_a_text_gets_its_label(classifier: TextClassifier, text: str, label: str) -> None:
+    [found] = rows(classifier, text)
+    assert found["label"] == label
+    assert found["labels"] == LABELS
+    assert found["probability"] == max(found["probabilities"])
+    assert found["probabilities"][LABELS.index(label)] == found["probability"]
+    assert sum(found["probabilities"]) == pytest.approx(1, abs=5e-6)
 
 
-def test_strange_texts_get_the_same_answer_alone_and_together(classifier: TextClassifier) -> None:
-    together = np.asarray(classifier.predict({"text": STRANGE * 20})["probabilities"])
-    alone = np.concatenate([classifier.predict({"text": [text]})["probabilities"] for text in STRANGE])
-    assert np.allclose(together, np.tile(alone, (20, 1)), atol=1e-6)
-    assert np.allclose(together.sum(axis=1), 1, atol=1e-5)
+UNUSUAL = {
+    "punctuation": "?!… — .,;",
+    "space": " \t\n ",
+    "emoji": "🏒🥅 🚀🛰️ 🔐 👩‍🚀",
+    "right to left": "\u202eהשוער עצר שלושים זריקות\u202c في المدار",  # noqa: RUF001
+    "combining characters": "\u0301\u0308\u0327 \u200d\ufe0f",
+    "controls": "\x01\x1b[31m\x7f\ufeff\uffff",
+    "one letter": "a",
+    "no words known": "qqqqqq zzzzzzz",
+    "a header alone": "Subject:",
+    "an empty body": "Subject: Re: Re: goalie\n\n",
+    "blank lines": "\n\n\n\n",
+    "a million letters": "x" * 1_000_000,
+    "a megabyte of words": "The goalie stopped the puck. " * 36_000,
+    "a megabyte of brackets": "<" * 1_000_000,
+    "a megabyte of replies": "Subject: " + "re:" * 300_000,
+    "astral letters": "𝓗𝓸𝓬𝓴𝓮𝔂 𐐷𐐨",  # noqa: RUF001
+}
 
 
-def test_a_text_without_a_known_word_gets_an_answer_and_no_certainty(classifier: TextClassifier) -> None:
-    assert classifier.predict({"text": ["?!"]})["probability"][0] < 0.7
-
-
-def test_words_are_split_as_scikit_learn_splits_them() -> None:
-    theirs = CountVectorizer().build_analyzer()
-    for text in [*STRANGE, *(row["input"]["text"] for row in ARTIFACT.golden())]:
-        assert words(text) == theirs(text)
-
-
-def test_weights_are_scikit_learns_sublinear_ones() -> None:
-    texts = [row["input"]["text"] for row in ARTIFACT.golden()]
-    vectorizer = TfidfVectorizer(sublinear_tf=True, use_idf=False, norm=None).fit(texts)
-    ours = weights(texts, {str(word): int(number) for word, number in vectorizer.vocabulary_.items()})
-    assert np.allclose(ours, vectorizer.transform(texts).toarray(), atol=1e-6)
-
-
-PREDICT = """
-import json, sys
-from models import artifact
-from models.text_classifier.model import load
-found = load(artifact.current("text_classifier").path).predict({"text": json.loads(sys.argv[1])})
-print(json.dumps([list(found["label"]), [round(p, 5) for p in found["probability"]]]))
-"""
-
-
-@pytest.mark.parametrize("locale", ["C", "C.UTF-8", "tr_TR.UTF-8"])
-def test_the_answer_is_the_same_in_any_locale(classifier: TextClassifier, locale: str) -> None:
-    environment = {**os.environ, "LC_ALL": locale, "LANG": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    texts = STRANGE[:-1]
-    command = [sys.executable, "-c", PREDICT, json.dumps(texts)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True)
-    here = classifier.predict({"text": texts})
-    assert json.loads(done.stdout) == [list(here["label"]), [round(float(p), 5) for p in here["probability"]]]
-
-
-def topical(number: int, seed: int = 1) -> list[dict[str, str]]:
-    """Texts of two labels, each with words of its own."""
-    pick = random.Random(seed)  # noqa: S311 - test data
-    own = {label: [f"{label}word{n}" for n in range(40)] for label in ("sea", "land")}
-    shared = [f"shared{n}" for n in range(200)]
-    return [
-        {"text": " ".join(pick.choices(own[label], k=8) + pick.choices(shared, k=12)), "label": label}
-        for _ in range(number // 2)
-        for label in own
-    ]
-
-
-def write(file: Path, rows: list[Any]) -> Path:
-    lines = "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
-    file.write_bytes(gzip.compress(lines.encode()) if file.suffix == ".gz" else lines.encode())
-    return file
-
-
-def test_training_on_ones_own_texts_gives_the_same_bytes_twice_and_a_model_that_works(tmp_path: Path) -> None:
-    made = []
-    for name, out in (("a.jsonl", "one"), ("a.jsonl.gz", "two")):
-        file = write(tmp_path / name, topical(120))
-        assert training.main([f"--data={file}", "--version=mine", f"--out={tmp_path / out}"]) == 0
-        made.append(tmp_path / out / "mine")
-    assert (made[0] / "model.onnx").read_bytes() == (made[1] / "model.onnx").read_bytes()
-    trained = Artifact(made[0], json.loads((made[0] / "manifest.json").read_text()))
-    verify(trained)
-    assert load(made[0]).predict({"text": ["seaword1 seaword2 seaword3"]})["label"] == ["sea"]
-
-
-@pytest.mark.parametrize(
-    ("rows", "words_"),
-    [
-        ([*topical(40), "no json"], "line 41: not JSON"),
-        ([*topical(40), {"text": "a"}], "line 41: label must be text that is not empty"),
-        ([*topical(40), {"text": " ", "label": "sea"}], "line 41: text must be text that is not empty"),
-        ([*topical(40), ["a", "b"]], "line 41: text must be"),
-        ([row for row in topical(40) if row["label"] == "sea"], "1 labels; it takes two or more"),
-        ([*topical(40), {"text": "a", "label": "sky"}], "1 texts have the label 'sky'; at least 10 must"),
-    ],
-)
-def test_a_file_that_cannot_be_trained_on_is_refused_and_nothing_is_left(
-    tmp_path: Path, rows: list[Any], words_: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_an_unusual_text_gets_a_probability_the_same_alone_and_in_company(
+    classifier: TextClassifier, kind: str
 ) -> None:
-    file = write(tmp_path / "texts.jsonl", rows)
-    assert training.main([f"--data={file}", f"--out={tmp_path / 'out'}"]) == 2
-    assert words_ in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    [alone] = rows(classifier, UNUSUAL[kind])
+    assert rows(classifier, HOCKEY, UNUSUAL[kind], HOCKEY)[1] == alone
+    assert 1 / 6 - 1e-6 <= alone["probability"] <= 1
+    assert np.isfinite(alone["probabilities"]).all()
 
 
-def test_near_copies_are_known_as_such() -> None:
-    one, other = (" ".join(f"w{seed}x{n}" for n in range(60)) for seed in (1, 2))
-    found = groups([one, other, f"quoted: {one}", other[: len(other) * 2 // 3], "short"])
-    assert found.tolist() == [0, 1, 0, 1, 4]
+def test_a_text_without_known_words_is_no_label_more_than_another(classifier: TextClassifier) -> None:
+    for kind in ("punctuation", "space", "emoji", "no words known"):
+        [found] = rows(classifier, UNUSUAL[kind])
+        assert set(found["probabilities"]) == {0.166667}, kind
 
 
-def test_two_thousand_texts_take_no_longer_than_scikit_learn_itself(classifier: TextClassifier) -> None:
-    """The obvious export, which splits words and makes a dense matrix in ONNX, takes 18 times as long."""
-    rows = topical(200)
-    theirs = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression())
-    theirs.fit([row["text"] for row in rows], [row["label"] for row in rows])
-    texts = [" ".join(row["text"] for row in topical(30, seed=seed)) for seed in range(50)] * 40
+def test_case_and_line_ends_change_nothing(classifier: TextClassifier) -> None:
+    text = f"Subject: Re: Playoffs\n\n{HOCKEY}"
+    plain, *others = rows(classifier, text, text.upper(), text.lower(), text.replace("\n", "\r\n"))
+    assert others == [plain] * 3
 
-    def seconds(predict: Any) -> float:
-        times = []
-        for _ in range(3):
-            start = time.process_time()
-            predict(texts)
-            times.append(time.process_time() - start)
-        return min(times)
 
-    ratio = seconds(lambda given: classifier.predict({"text": given})) / seconds(theirs.predict_proba)
-    assert ratio < 2, f"{ratio:.1f} times as long"
+def test_no_texts_get_no_labels(classifier: TextClassifier) -> None:
+    assert classifier.predict({"text": []}) == {"label": [], "probability": [], "labels": [], "probabilities": []}
+
+
+def test_merged_texts_get_exactly_what_each_gets_alone(classifier: TextClassifier) -> None:
+    texts = [*TEXTS, *(" ".join(TEXTS[n:]) for n in range(len(TEXTS)))] * 10
+    together = rows(classifier, *texts)
+    assert together == [rows(classifier, text)[0] for text in texts]
+    assert together[::-1] == rows(classifier, *texts[::-1])
+    assert together[7:] == rows(classifier, *texts[7:])
+
+
+def test_the_header_tells_the_subject_and_nothing_else(classifier: TextClassifier) -> None:
+    header = "From: nasa@space.example (Moon Rocket)\nSubject: {}\nOrganization: Orbit Shuttle Society\n\n"
+    text = header.format("goalie") + "What do you think?\n"
+    assert parts(text) == ("goalie", "what do you think?\n")
+    assert terms(text) == ["goalie"] * SUBJECT_WEIGHT + ["what", "do", "you", "think"]
+    assert rows(classifier, text)[0]["label"] == "hockey"
+    assert parts("He said: Subject: it\n\nThen") == ("", "he said: subject: it\n\nthen")
+
+
+def test_words_are_counted_by_text() -> None:
+    found = Vocabulary(["ball", "puck"]).count(["puck puck net", "", "Ball puck ball PUCK ball"])
+    assert found.texts.tolist() == [0, 2, 2]
+    assert found.terms.tolist() == [1, 0, 1]
+    assert found.counts.tolist() == [2.0, 3.0, 2.0]
+
+
+# The spec and the endpoint
+
+
+@pytest.mark.parametrize("text", ["", "nul\0", "x" * (MAX_CHARACTERS + 1), 7, None])
+def test_what_is_no_text_is_refused_by_both_schemas(text: Any) -> None:
+    for schema in (Document, TextToLabel):
+        with pytest.raises(ValidationError) as refusal:
+            schema.model_validate({"text": text})
+        assert refusal.value.errors()[0]["loc"] == ("text",)
+
+
+def test_a_text_weighs_its_characters() -> None:
+    assert SPEC.weigh is not None
+    assert SPEC.weigh({"text": ["a", "語" * 3, "x" * MAX_CHARACTERS], "document_id": [None] * 3}) == [1, 3, 100_000]
+
+
+def test_the_endpoint_takes_a_text_and_gives_its_label(classifier: TextClassifier) -> None:
+    body = ENDPOINT.body.model_validate_json(json.dumps({"text": HOCKEY}))
+    [given] = ENDPOINT.inputs(body)
+    Document.model_validate(given)
+    answer = ENDPOINT.outputs(body, {**classifier.predict({"text": [given["text"]]}), "document_id": [None]}, 0.01)
+    assert answer == {"label": "hockey"}
+    assert (ENDPOINT.path, ENDPOINT.operation_id) == ("/prediction", "prediction")
+    assert ENDPOINT.description == "Successful prediction"
+    assert ENDPOINT.locate(0, "text") == ("text",)
