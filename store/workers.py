@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.tables import workers
 
 ALIVE = timedelta(seconds=20)
-"""A worker process is called alive for this long after it was last seen; it is seen every few seconds."""
+"""A worker process is called alive for this long after it was last seen; it is seen every second."""
 
 
 @dataclass
@@ -24,6 +24,7 @@ class Loaded:
     version: str
     tasks_done: int = 0
     inputs_done: int = 0
+    busy_seconds: float = 0
     working_since: float | None = None
     """On the clock time.monotonic of its process."""
 
@@ -39,6 +40,7 @@ def seen(connection: Connection, worker: UUID, host: str, pid: int, loaded: Mapp
             "model_version": state.version,
             "tasks_done": state.tasks_done,
             "inputs_done": state.inputs_done,
+            "busy_seconds": state.busy_seconds,
             "working_since": None if since is None else func.now() - timedelta(seconds=monotonic() - since),
         }
         for model, state in loaded.items()
@@ -52,6 +54,7 @@ def seen(connection: Connection, worker: UUID, host: str, pid: int, loaded: Mapp
                 "seen_at": func.now(),
                 "tasks_done": statement.excluded.tasks_done,
                 "inputs_done": statement.excluded.inputs_done,
+                "busy_seconds": statement.excluded.busy_seconds,
                 "working_since": statement.excluded.working_since,
             },
         )
@@ -92,7 +95,7 @@ async def ready(connection: AsyncConnection) -> list[Row[Any]]:
 
 
 SEEN = timedelta(seconds=10)
-"""A process tells what it does every five seconds or more often; what is older than this is not shown."""
+"""A process tells what it does every second; what is older than this is not shown."""
 
 
 async def listing(connection: AsyncConnection) -> list[Row[Any]]:

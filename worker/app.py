@@ -11,7 +11,7 @@ from broker.settings import BrokerSettings
 from models import artifact, catalogue
 from store.settings import StoreSettings
 from telemetry import logs
-from worker import delivery, gate
+from worker import autoscale, delivery, gate
 from worker.lifecycle import WorkerProcess
 from worker.settings import WorkerSettings
 
@@ -35,6 +35,15 @@ def _verify(model: str) -> None:
         sys.exit(1)
 
 
+def _size(app: Celery, settings: WorkerSettings) -> str:
+    """Return Celery's option for the number of processes."""
+    if settings.autoscale is None:
+        return f"--concurrency={settings.worker_concurrency}"
+    app.conf.worker_autoscaler = autoscale.CLASS
+    least, most = settings.autoscale
+    return f"--autoscale={most},{least}"
+
+
 def main() -> None:
     """Run a worker until it is told to stop."""
     logs.configure(logs.LogSettings())
@@ -48,7 +57,7 @@ def main() -> None:
     app.worker_main(
         [
             "worker",
-            f"--concurrency={settings.worker_concurrency}",
+            _size(app, settings),
             f"--queues={queues}",
             "--hostname=worker@%h",
             "--loglevel=INFO",

@@ -75,12 +75,14 @@ class WorkerProcess:
 
     def score(self, model: str, task_ids: Sequence[UUID]) -> None:
         """Score one chunk and tell whoever waits for it."""
+        start = time.monotonic()
         holding = partial(self._presence.holding, model)
         ended = scoring.score(
             self._engine, self._residents[model], task_ids, self._settings.lease, holding, self._cache
         )
         if ended:
-            self._presence.count(model, len(ended), sum(task.n_inputs for task in ended))
+            inputs = sum(task.n_inputs for task in ended)
+            self._presence.count(model, len(ended), inputs, time.monotonic() - start)
             try:
                 self._announcer.announce(task.claim.task_id for task in ended)
             except redis.RedisError as error:  # they will read it when their wait is over

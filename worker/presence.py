@@ -18,8 +18,8 @@ from worker.watched import Transactions
 
 log = structlog.get_logger(__name__)
 
-MAX_SILENCE = 5.0
-"""Seconds between two signs of life, a quarter of `store.workers.ALIVE`; less when a lease is shorter than that."""
+MAX_SILENCE = 1.0
+"""Seconds between two signs of life; less when a quarter of the lease is. The autoscaler and Retry-After go by them."""
 
 
 class Presence:
@@ -55,8 +55,9 @@ class Presence:
             self._held = ()
             self._loaded[model].working_since = None
 
-    def count(self, model: str, tasks: int, inputs: int) -> None:
-        """Note what was done; it is told with the next sign of life."""
+    def count(self, model: str, tasks: int, inputs: int, seconds: float) -> None:
+        """Note what was done in how many seconds; it is told with the next sign of life."""
+        self._loaded[model].busy_seconds += seconds
         self._loaded[model].tasks_done += tasks
         self._loaded[model].inputs_done += inputs
 

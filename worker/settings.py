@@ -18,6 +18,15 @@ class WorkerSettings(BaseSettings):
     worker_concurrency: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1, description="worker processes"
     )
+    worker_autoscale: str = Field(
+        default="",
+        pattern=r"^$|^[1-9][0-9]{0,3},[1-9][0-9]{0,3}$",
+        description="least,most worker processes, by the load: 1,8; instead of WORKER_CONCURRENCY",
+    )
+    autoscale_window_seconds: float = Field(default=10, gt=0, description="of arrivals that the autoscaler looks at")
+    autoscale_lead_seconds: float = Field(default=3, gt=0, description="that a new process needs to get ready")
+    autoscale_clear_seconds: float = Field(default=5, gt=0, description="within which a backlog shall be gone")
+    autoscale_quiet_seconds: float = Field(default=30, gt=0, description="until a process that is spare is let go")
     lease_seconds: int = Field(
         default=20, ge=2, description="until a silent worker's tasks are taken back; it renews four times as often"
     )
@@ -27,6 +36,14 @@ class WorkerSettings(BaseSettings):
     )
 
     cache_seconds: int = Field(default=3600, ge=1, description="how long outputs are remembered for the same input")
+
+    @field_validator("worker_autoscale")
+    @classmethod
+    def _ordered(cls, given: str) -> str:
+        least, _, most = given.partition(",")
+        if given and int(least) > int(most):
+            raise ValueError(f"{least} processes at least are more than {most} at most; give least,most")
+        return given
 
     @field_validator("worker_models")
     @classmethod
@@ -38,6 +55,12 @@ class WorkerSettings(BaseSettings):
     @property
     def models(self) -> list[str]:
         return _names(self.worker_models) or list(catalogue.specs())
+
+    @property
+    def autoscale(self) -> tuple[int, int] | None:
+        """Least and most worker processes, where their number follows the load."""
+        least, _, most = self.worker_autoscale.partition(",")
+        return (int(least), int(most)) if most else None
 
     @property
     def lease(self) -> timedelta:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -303,8 +303,20 @@ def test_postgres_brings_psql_and_statement_statistics(started: Callable[..., Se
 
 
 def test_valkey_refuses_writes_rather_than_evicting_messages(started: Callable[..., Server]) -> None:
+    """What ends by itself, the score cache, makes room; then it is full."""
     with redis.Redis.from_url(started(start_valkey).url, decode_responses=True) as client:
-        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        for number in range(100):
+            client.set(f"cache:{number}", "x" * 10_000, ex=3600)
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + 100_000)
+        pushed = 0
+        with suppress(redis.exceptions.OutOfMemoryError):
+            while pushed < 1_000:
+                client.lpush("score.report_scorer", "m" * 10_000)
+                pushed += 1
+        assert pushed < 1_000, "it refuses"
+        assert pushed > 50, "the cache has made room"
+        assert client.llen("score.report_scorer") == pushed
+        assert not client.keys("cache:*")
 
 
 def test_a_failed_start_says_what_the_log_says_and_frees_the_folder(started: Callable[..., Server]) -> None:

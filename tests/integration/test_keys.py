@@ -18,7 +18,7 @@ from tests.integration.test_handler_alone import closed as unreachable
 from tests.integration.test_handler_alone import handler
 from tests.running import REPORT, Platform, eventually
 
-OPEN = {"/heartbeat", "/health/live", "/health/ready"}
+OPEN = {"/heartbeat", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"}
 NOBODYS = "019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01"
 
 
@@ -31,7 +31,7 @@ def test_every_operation_but_those_of_health_asks_for_a_key(closed: Platform) ->
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     for path, operations in document["paths"].items():
         for verb, operation in operations.items():
-            answer = closed.client.request(verb, path.format(task_id=NOBODYS, model="report_scorer"))
+            answer = closed.client.request(verb, path.format(task_id=NOBODYS, model="report_scorer", version="1.0.0"))
             if path in OPEN:
                 assert answer.status_code == 200
                 assert "security" not in operation

@@ -83,7 +83,8 @@ def test_no_code_of_ours_unpickles() -> None:
     found = [
         (str(file.relative_to(ROOT)), line)
         for file in ours
-        if "tests" not in file.relative_to(ROOT).parts
+        # (The pool hands Python objects to processes of its own over pipes that nobody else can open.)
+        if file.relative_to(ROOT).parts[0] not in ("tests", "pool")
         for line in file.read_text(encoding="utf-8").splitlines()
         if (line.strip().startswith(("import ", "from ")) and any(word in line for word in risky))
         or "torch.load(" in line

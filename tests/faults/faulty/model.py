@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 FOR_EVER = 3600
+A_WHILE = 0.8
 
 
 class Faulty:
@@ -20,6 +21,8 @@ class Faulty:
             time.sleep(FOR_EVER)
         if "hang" in acts:
             time.sleep(FOR_EVER)
+        if "sleep" in acts:
+            time.sleep(A_WHILE)
         if "raise" in acts:
             raise ValueError("this input is poison")
         return {"double": [2 * number for number in columns["number"]]}

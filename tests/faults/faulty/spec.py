@@ -10,7 +10,7 @@ from models.contract import NO_NUL, Spec
 class Order(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    act: Annotated[Literal["score", "raise", "exit", "hang", "hang deaf"], Field(examples=["score"])]
+    act: Annotated[Literal["score", "sleep", "raise", "exit", "hang", "hang deaf"], Field(examples=["score"])]
     number: Annotated[int, Field(ge=0, le=1000, examples=[7])]
     key: Annotated[str | None, Field(max_length=64, pattern=NO_NUL)] = None
 
