@@ -36,6 +36,9 @@ ENOUGH = 4
 HOLD = 0.01
 """Seconds between two looks at whether the workers are about to run out of messages."""
 
+LULL = 0.05
+"""Seconds without a publish after which nobody need look: an idle system's queue is empty."""
+
 DRAIN = 5
 """Seconds that a stopping handler spends on publishing what it has accepted; rescue publishes the rest."""
 
@@ -46,6 +49,7 @@ class Intake:
         self._celery = celery
         self._waiting: list[tuple[Submission, asyncio.Future[Accepted]]] = []
         self._accepted: list[WaitingTask] = []
+        self._published_at = -LULL
         self._arrived = asyncio.Event()
         self._committed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
@@ -126,6 +130,8 @@ class Intake:
 
     async def _can_wait(self) -> bool:
         """Return whether messages enough lie before those of the accepted tasks."""
+        if asyncio.get_running_loop().time() - self._published_at > LULL:
+            return False
         queues = {(task.model, task.priority) for task in self._accepted}
         if len(queues) != 1:  # rare under a load that makes chunks worth growing
             return False
@@ -144,6 +150,7 @@ class Intake:
             await self._in_thread(publish, self._celery, group, _time_limit)
         except Exception as error:  # whatever it was: they are durable, rescue publishes them, and accepting goes on
             log.warning("publish_failed", tasks=len(group), error=str(error))
+        self._published_at = asyncio.get_running_loop().time()
 
 
 def _time_limit(model: str) -> int:

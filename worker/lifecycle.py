@@ -64,7 +64,8 @@ class WorkerProcess:
             raise
         engine = connect(str(self._store.database_url), ping=False)  # scoring tries again by itself
         self._engine = WatchedEngine(engine, self._store.database_timeout_seconds)
-        self._cache = Cache(str(self._broker.redis_url), self._settings.cache_seconds)
+        seconds = self._settings.cache_seconds
+        self._cache = Cache(str(self._broker.redis_url), seconds) if seconds else None
         self._announcer = Announcer(str(self._broker.redis_url))
         self._presence = Presence(self._engine, residency.versions(self._residents), self._settings.lease)
         self._presence.start()

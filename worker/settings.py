@@ -35,7 +35,9 @@ class WorkerSettings(BaseSettings):
         default=20, gt=0, description="a stopping worker that has not finished its chunk by then gives it back"
     )
 
-    cache_seconds: int = Field(default=3600, ge=1, description="how long outputs are remembered for the same input")
+    cache_seconds: int = Field(
+        default=3600, ge=0, description="how long outputs are remembered for the same input; 0: not at all"
+    )
 
     @field_validator("worker_autoscale")
     @classmethod

@@ -1,4 +1,4 @@
-"""Makes the image classifier's artifacts from scikit-learn's digits, one for each runtime. Needs torch, onnxscript.
+"""Makes the image classifier's artifacts from scikit-learn's digits, one a runtime. Needs torch, onnx, onnxscript.
 
     python -m models.image_classifier.train [--version 1.0.0] [--seed 7] [--epochs 60] [--out FOLDER]
 
@@ -9,12 +9,15 @@ machine the same seed and libraries give the same weights; another processor may
 import argparse
 import copy
 import sys
+import zipfile
 from base64 import b64encode
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -93,8 +96,10 @@ def export(network: nn.Module, out: Path, version: str, about: dict[str, Any], t
                     network, (example,), folder / ONNX_FILE, input_names=["images"], output_names=["logits"],
                     dynamic_shapes=sizes, external_data=False, dynamo=True, verbose=False,
                 )  # fmt: skip
+                _forget_where(folder / ONNX_FILE)
             else:
                 torch.jit.trace(network, example).save(str(folder / TORCHSCRIPT_FILE))
+                _forget_where(folder / TORCHSCRIPT_FILE)
             manifest = {**about, "runtime": runtime, "labels": LABELS, "preparation": vars(PREPARATION)}
             write_manifest(folder, manifest)  # the model reads it
             classifier = load(folder)
@@ -105,6 +110,23 @@ def export(network: nn.Module, out: Path, version: str, about: dict[str, Any], t
         made.append(out / name)
     _compare(load(made[0]), load(made[1]), test)
     return made[-1]
+
+
+def _forget_where(file: Path) -> None:
+    """Take out of an export the source lines, and so this machine's paths, that its parts came from."""
+    if file.suffix == ".onnx":
+        model = onnx.load(str(file))
+        graph = model.graph
+        for part in (model, graph, *graph.input, *graph.output, *graph.node, *graph.value_info, *graph.initializer):
+            part.ClearField("metadata_props")
+            part.ClearField("doc_string")
+        onnx.save(model, str(file))
+        return
+    whole = zipfile.ZipFile(BytesIO(file.read_bytes()))
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as bare:
+        for entry in whole.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                bare.writestr(zipfile.ZipInfo(entry.filename), whole.read(entry))
 
 
 def _compare(one: ImageClassifier, other: ImageClassifier, test: Digits) -> None:
