@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.contract import NO_NUL, Base64, Spec
-from models.image_classifier.check import MAX_BYTES, check, weigh
+from models.image_classifier.check import check, weigh
 from models.image_classifier.endpoint import ENDPOINT
 from models.image_classifier.examples import EIGHT
 
@@ -19,7 +19,7 @@ class Image(BaseModel):
 
     image: Annotated[
         Base64,
-        Field(min_length=1, max_length=MAX_BYTES, description="A PNG, JPEG or WebP file in base64.", examples=[EIGHT]),
+        Field(description="A PNG, JPEG or WebP file of up to 6 MB and 25 megapixels, in base64.", examples=[EIGHT]),
     ]
     top_n: Annotated[int, Field(ge=1, le=MAX_LABELS, description="How many labels, best first.", examples=[3])] = 5
     image_id: Annotated[
