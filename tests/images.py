@@ -46,8 +46,8 @@ def colour_key(image: Image.Image) -> bytes:
     return saved(Image.fromarray(pixels), transparency=(255, 0, 0))
 
 
-def turned(image: Image.Image, orientation: int) -> bytes:
-    """Return a JPEG as a camera held so writes it: pixels as they fell, and a note how to turn them."""
+def turned(image: Image.Image, orientation: int, kind: str = "JPEG") -> bytes:
+    """Return an image as a camera held so writes it: pixels as they fell, and a note how to turn them."""
     undo = {
         2: [Image.Transpose.FLIP_LEFT_RIGHT],
         3: [Image.Transpose.ROTATE_180],
@@ -61,7 +61,7 @@ def turned(image: Image.Image, orientation: int) -> bytes:
         image = image.transpose(way)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return saved(image.convert("RGB"), "JPEG", quality=95, exif=exif)
+    return saved(image.convert("RGB"), kind, quality=95, exif=exif)
 
 
 def animated(image: Image.Image, kind: str) -> bytes:

@@ -53,7 +53,7 @@ class Preparation:
             raise
         except Exception as error:  # whatever Pillow makes of broken data: OSError, SyntaxError, struct.error, …
             size = f"{header.width} x {header.height}"
-            raise UnreadableImage(f"The data of the {header.kind} of {size} pixels is damaged: {error}") from error
+            raise UnreadableImage(f"The data of the {header.kind} of {size} pixels is damaged ({error})") from error
         pixels = np.asarray(image)
         return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
 
@@ -63,7 +63,8 @@ class Preparation:
             BytesIO(pixels_only(data) if header.kind == "PNG" else data), formats=[header.kind]
         )
         if image.size != (header.width, header.height):
-            raise UnreadableImage(f"The file says {header.width} x {header.height} pixels, and {image.size} elsewhere")
+            sizes = f"{header.width} x {header.height} pixels and {image.width} x {image.height}"
+            raise UnreadableImage(f"The file says two sizes, {sizes}; save the image anew and send that")
         image.draft(None, (2 * self.size, 2 * self.size))  # a large JPEG is decoded at a fraction of its size
         image.load()  # before anything that would swallow what is wrong with the data
         turn = _turn(image)

@@ -54,6 +54,7 @@ SPEC = Spec(
     table="image_labels",
     key="image_id",
     max_inputs=1_000,
+    time_limit=300,  # 1,000 images through a ResNet-50 on one core are some 100 to 200 s
     cache=True,
     check=check,
     weigh=weigh,

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 import onnx
@@ -38,7 +39,7 @@ BATCH = 64
 RATE = 4e-3
 PREPARATION = Preparation(size=8, mean=(0.5,), std=(0.42,))
 """A middle of 0.5, so that an inverted image is the negative."""
-BACKGROUND = -0.5 / 0.42
+BACKGROUND = -PREPARATION.mean[0] / PREPARATION.std[0]
 TURN, SCALE, SHIFT = 0.25, 0.15, 0.3
 """How far an image is turned (radians), scaled, and moved (in half widths) at most: hands differ by that much."""
 TOP = 5
@@ -94,6 +95,7 @@ def export(network: nn.Module, runtime: str, file: Path) -> None:
         warnings.simplefilter("ignore")  # of deprecations inside torch
         if runtime == "torchscript":
             torch.jit.freeze(torch.jit.trace(network, example)).save(str(file))
+            _without_traces(file)
             return
         program = torch.onnx.export(
             network, (example,), input_names=["images"], output_names=["logits"],
@@ -105,12 +107,22 @@ def export(network: nn.Module, runtime: str, file: Path) -> None:
     onnx.save(exported, file)
 
 
+def _without_traces(file: Path) -> None:
+    """Leave out of a TorchScript archive where on this machine each line of code lies, and a hash of that."""
+    with ZipFile(file) as archive:
+        parts = {info: archive.read(info) for info in archive.infolist()}
+    with ZipFile(file, "w") as archive:
+        for info, content in parts.items():
+            if not info.filename.endswith((".debug_pkl", "/serialization_id")):
+                archive.writestr(ZipInfo(info.filename), content)  # at the beginning of 1980, so always the same bytes
+
+
 def make(network: nn.Module, out: Path, version: str, about: dict[str, Any], training: Digits, test: Digits) -> None:
     """Write an artifact for each runtime. Raises RuntimesDisagree unless both rank the test images alike."""
-    about |= {"labels": LABELS, "preparation": vars(PREPARATION), "one_by_one": False, "gives": "logits"}
+    served = {"labels": LABELS, "preparation": vars(PREPARATION), "one_by_one": False, "gives": "logits"}
     with TemporaryDirectory() as folder:
-        tried = {runtime: tried_out(network, runtime, Path(folder) / runtime, about) for runtime in RUNTIMES}
-        about |= {"runtimes_agree": compare(tried["onnx"], tried["torchscript"], test)}
+        tried = {runtime: tried_out(network, runtime, Path(folder) / runtime, served) for runtime in RUNTIMES}
+        agree = compare(tried["onnx"], tried["torchscript"], test)
         for runtime, name in (("torchscript", f"{version}-torchscript"), ("onnx", version)):
             with new_artifact(out, name) as made:
                 shutil.copy(Path(folder) / runtime / RUNTIMES[runtime][0], made)
@@ -118,14 +130,15 @@ def make(network: nn.Module, out: Path, version: str, about: dict[str, Any], tra
                 write_json(made / "evaluation.json", evaluation)
                 write_golden(made, golden.rows(tried[runtime], len(LABELS), test.files, 20, top_n=3))
                 metrics = {kind: evaluation[kind]["accuracy"] for kind in ("light_on_dark", "dark_on_light")}
-                write_manifest(made, {"runtime": runtime, **about, "metrics": {"accuracy": metrics}})
+                found = {"runtimes_agree": agree, "metrics": {"accuracy": metrics}}
+                write_manifest(made, {**about, "runtime": runtime, **served, **found})
 
 
-def tried_out(network: nn.Module, runtime: str, folder: Path, about: dict[str, Any]) -> ImageClassifier:
+def tried_out(network: nn.Module, runtime: str, folder: Path, served: dict[str, Any]) -> ImageClassifier:
     """Export the network and load it as a worker would."""
     folder.mkdir()
     export(network, runtime, folder / RUNTIMES[runtime][0])
-    write_json(folder / MANIFEST, {"runtime": runtime, **about})
+    write_json(folder / MANIFEST, {"runtime": runtime, **served})
     return load(folder)
 
 

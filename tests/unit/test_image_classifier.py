@@ -1,19 +1,17 @@
 """Images of every kind through the classifier: what it sees, and what it gives."""
 
-import dataclasses
 import json
 import shutil
 import subprocess
 import sys
-from base64 import b64decode
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from models import artifact
 from models.artifact import Artifact, UnsafeFormat, verify
 from models.catalogue import ROOM
 from models.image_classifier.check import UnreadableImage, check
@@ -24,7 +22,6 @@ from tests.images import AN_EIGHT, animated, chunk, eight, noise, png, saved, tr
 
 SHIPPED = ROOM / "image_classifier" / "artifact" / "1.0.0"
 ARTIFACT = Artifact(SHIPPED, json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8")))
-GOLDEN = list(ARTIFACT.golden())
 COLOURED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -47,10 +44,11 @@ def test_the_digit_is_read_however_the_image_is_stored(classifier: ImageClassifi
     assert labels(classifier, image) == ["8"]
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("way", range(1, 9))
-def test_a_photo_is_turned_as_the_camera_was_held(way: int) -> None:
+def test_a_photo_is_turned_as_the_camera_was_held(way: int, kind: str) -> None:
     quarters = Image.fromarray(np.array([[240, 160], [80, 0]], np.uint8)).resize((64, 64), Image.Resampling.NEAREST)
-    seen = Preparation(2, (0.0,), (1.0,)).matrix([turned(quarters, way)])
+    seen = Preparation(2, (0.0,), (1.0,)).matrix([turned(quarters, way, kind)])
     assert np.argsort(-seen.ravel()).tolist() == [0, 1, 2, 3]
 
 
@@ -93,9 +91,8 @@ def test_sizes_from_one_pixel_up_are_classified(classifier: ImageClassifier, siz
 
 
 def test_coloured_networks_get_coloured_images() -> None:
-    for image in (saved(Image.new("RGB", (9, 5), (255, 0, 0))), saved(Image.new("P", (9, 5), 0).convert("RGB"))):
-        assert Preparation(4, *COLOURED).matrix([image]).shape == (1, 3, 4, 4)
     red = Preparation(4, *COLOURED).matrix([saved(Image.new("RGB", (9, 5), (255, 0, 0)))])
+    assert red.shape == (1, 3, 4, 4)
     assert [channel.mean() for channel in red[0]] == [1, -1, -1]
     grey = Preparation(4, *COLOURED).matrix([saved(Image.new("L", (9, 5), 255))])
     assert (grey == 1).all()
@@ -188,8 +185,10 @@ def test_the_shipped_artifacts_are_what_their_manifests_say(version: str) -> Non
     verify(Artifact(path, json.loads((path / "manifest.json").read_text(encoding="utf-8"))))
     assert sum(file.stat().st_size for file in path.iterdir()) < 600_000
     for file in path.iterdir():
-        assert str(Path.home()).encode() not in file.read_bytes()
         assert b"site-packages" not in file.read_bytes()
+        if file.suffix == ".pt":
+            with ZipFile(file) as archive:
+                assert not any(b"site-packages" in archive.read(name) for name in archive.namelist())
 
 
 def test_torchscript_passes_only_where_the_manifest_names_it(tmp_path: Path) -> None:
@@ -246,8 +245,3 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_a_forked_process_can_load_and_classify_when_its_parent_has_loaded_nothing() -> None:
     command = [sys.executable, "-c", LOAD_IN_A_FORK, str(ARTIFACT.path)]
     assert subprocess.run(command, cwd=ROOM.parent, timeout=60, check=False).returncode == 8
-
-
-def test_the_current_artifact_is_among_those_that_were_checked_here() -> None:
-    assert dataclasses.replace(ARTIFACT) == artifact.current("image_classifier")
-    assert b64decode(GOLDEN[0]["input"]["image"]).startswith(b"\x89PNG")

@@ -44,7 +44,7 @@ def test_training_twice_gives_the_same_bytes_and_both_runtimes(
         assert train.main(["--epochs=1", "--version=try", f"--out={tmp_path / folder}"]) == 0
     assert "epoch 1/1: loss" in capsys.readouterr().out
     assert (tmp_path / "one" / "CURRENT").read_text() == "try\n"
-    # Not so TorchScript's: it numbers the classes that the process has traced.
+    # Not so TorchScript's in one process, which numbers the classes that it has traced.
     one, two = (
         {file.name: sha256(file) for file in (tmp_path / folder / "try").iterdir()} for folder in ("one", "two")
     )
@@ -52,7 +52,6 @@ def test_training_twice_gives_the_same_bytes_and_both_runtimes(
     manifest = json.loads((tmp_path / "one" / "try" / "manifest.json").read_text())
     assert manifest["runtimes_agree"]["largest_difference"] < 1e-4
     assert manifest["runtimes_agree"]["images"] == len(split(digits())[1])
-    assert str(ROOM).encode() not in (tmp_path / "one" / "try" / "model.onnx").read_bytes()
 
 
 class Residual(nn.Module):
