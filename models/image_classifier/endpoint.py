@@ -1,5 +1,6 @@
 """POST /inference: an image as a form's file or in JSON, answered with its labels and the time that scoring took."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -63,10 +64,10 @@ def _inputs(body: Inference) -> list[dict[str, Any]]:
 
 def _outputs(body: Inference, columns: Columns, seconds: float) -> Any:
     labels = zip(columns["labels"][0], columns["probabilities"][0], strict=True)
-    whole = int(seconds)
+    secs, nanos = divmod(round(seconds * 1e9), 10**9)
     return [
         {"Classification": [{"label": label, "probability": probability} for label, probability in labels]},
-        {"secs": whole, "nanos": round((seconds - whole) * 1e9)},
+        {"secs": secs, "nanos": nanos},
     ]
 
 
@@ -79,13 +80,17 @@ def _locate(position: int, field: str) -> tuple[str | int, ...]:
 
 
 def _form(fields: Mapping[str, str | bytes]) -> Any:
-    """Make of a form what the same request would be in JSON; a missing file becomes an empty one, which is refused."""
-    file = fields.get("file", fields.get("image", b""))
-    content = file if isinstance(file, bytes) else file.encode()
-    body: dict[str, Any] = {"data": {"B64Image": {"image": b64encode(content).decode()}}}
-    if (top_n := fields.get("top_n")) is not None:
-        wanted = int(top_n) if isinstance(top_n, str) and top_n.isascii() and top_n.isdigit() else top_n
-        body["inference_type"] = {"ImageClassification": {"top_n": wanted}}
+    """Make of a form what the same request would be in JSON; `image` in a text field is base64, as it is there.
+
+    What is not known stays at the top, where the body refuses it.
+    """
+    rest = dict(fields)
+    file, top_n = rest.pop("file" if "file" in rest else "image", None), rest.pop("top_n", None)
+    image = {} if file is None else {"image": b64encode(file).decode() if isinstance(file, bytes) else file}
+    body: dict[str, Any] = {**rest, "data": {"B64Image": image}}
+    if top_n is not None:
+        number = isinstance(top_n, str) and re.fullmatch("[0-9]{1,9}", top_n)
+        body["inference_type"] = {"ImageClassification": {"top_n": int(top_n) if number else top_n}}
     return body
 
 

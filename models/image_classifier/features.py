@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from models.contract import Manifest
-from models.image_classifier.check import UnreadableImage, opened
+from models.image_classifier.check import opened
+from models.image_classifier.header import Header, UnreadableImage, pixels_only
+
+BACKGROUND = "white"
+"""Under what is transparent: most pictures with transparency are drawn for paper."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,10 @@ class Preparation:
         return len(self.mean)
 
     def matrix(self, images: Sequence[bytes]) -> NDArray[np.float32]:
-        """Return float32 of shape (images, channels, size, size). Raises UnreadableImage."""
+        """Return float32 of shape (images, channels, size, size). Raises UnreadableImage.
+
+        One image after the other is decoded, so one at a time is in memory in full.
+        """
         prepared = np.empty((len(images), self.channels, self.size, self.size), np.float32)
         mean, std = (np.array(values, np.float32).reshape(-1, 1, 1) for values in (self.mean, self.std))
         for number, data in enumerate(images):
@@ -38,23 +46,63 @@ class Preparation:
         return prepared
 
     def _pixels(self, data: bytes) -> NDArray[Any]:
-        """Decode, turn as the camera was held, flatten onto black, and cut the middle to size."""
-        image = opened(data)
+        header = opened(data)
         try:
-            image.load()
-        except Exception as error:  # whatever Pillow makes of broken data
-            raise UnreadableImage(f"The image's data is broken ({error})") from None
-        upright = ImageOps.exif_transpose(image)
-        flat = _flattened(upright).convert("L" if self.channels == 1 else "RGB")
-        fitted = ImageOps.fit(flat, (self.size, self.size), Image.Resampling.BILINEAR)
-        pixels = np.asarray(fitted)
+            image = self._fitted(data, header)
+        except UnreadableImage:
+            raise
+        except Exception as error:  # whatever Pillow makes of broken data: OSError, SyntaxError, struct.error, …
+            size = f"{header.width} x {header.height}"
+            raise UnreadableImage(f"The data of the {header.kind} of {size} pixels is damaged ({error})") from error
+        pixels = np.asarray(image)
         return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
 
+    def _fitted(self, data: bytes, header: Header) -> Image.Image:
+        """Decode, scale the middle square, lay it on the background, turn it as the camera was held: small early."""
+        image: Image.Image = Image.open(
+            BytesIO(pixels_only(data) if header.kind == "PNG" else data), formats=[header.kind]
+        )
+        if image.size != (header.width, header.height):
+            sizes = f"{header.width} x {header.height} pixels and {image.width} x {image.height}"
+            raise UnreadableImage(f"The file says two sizes, {sizes}; save the image anew and send that")
+        image.draft(None, (2 * self.size, 2 * self.size))  # a large JPEG is decoded at a fraction of its size
+        image.load()  # before anything that would swallow what is wrong with the data
+        turn = _turn(image)
+        image = _scalable(image)
+        side = min(image.size)
+        left, top = ((length - side) / 2 for length in image.size)
+        square = (left, top, left + side, top + side)
+        image = image.resize((self.size, self.size), Image.Resampling.BILINEAR, square, reducing_gap=3.0)
+        if image.has_transparency_data:
+            coloured = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", coloured.size, BACKGROUND), coloured)
+        image = image.convert("L" if self.channels == 1 else "RGB")
+        return image if turn is None else image.transpose(turn)
 
-def _flattened(image: Image.Image) -> Image.Image:
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Return how to turn the image upright (EXIF 2.32, tag 0x0112)."""
+    try:
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # broken notes on the image are no reason to refuse it
+        return None
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _scalable(image: Image.Image) -> Image.Image:
+    """Return the image in a mode whose values can be averaged."""
     if image.mode.startswith("I"):  # 16 bits: Pillow would cut them off at 255 instead of scaling
-        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
-        coloured = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", coloured.size, "black"), coloured)
-    return image
+        return image.convert("RGBA")
+    return image.convert("RGB") if image.mode == "P" else image.convert("L") if image.mode == "1" else image

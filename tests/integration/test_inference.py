@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 
 from models.image_classifier.examples import EIGHT
 from store.engine import connect
+from tests.images import chunk, png
 from tests.running import Platform
 
 SUBMIT = "/models/image_classifier/submit"
@@ -54,13 +55,15 @@ def by_form(platform: Platform, content: bytes, **fields: str) -> httpx.Response
 def test_what_is_no_image_is_refused_with_where_and_why(platform: Platform) -> None:
     in_json = "#/data/B64Image/image"
     for answer, pointer, words in [
-        (by_form(platform, b"a text file named .png"), in_json, "Not a PNG, JPEG or WEBP file"),
+        (by_form(platform, b"a text file named .png"), in_json, "Not a PNG, JPEG or WebP file"),
         (by_form(platform, b64decode(EIGHT)[:-9]), in_json, "cut off"),
         (by_form(platform, b64decode(EIGHT), top_n="0"), "#/inference_type/ImageClassification/top_n", "greater than"),
         (by_form(platform, b64decode(EIGHT), top_n="x"), "#/inference_type/ImageClassification/top_n", "integer"),
         (by_form(platform, b64decode(EIGHT), top_n="11"), "#/inference_type/ImageClassification/top_n", "at most 10"),
         (platform.client.post("/inference", json=wanted("no base64!")), in_json, "Not valid base64"),
-        (platform.client.post("/inference", json=wanted("")), in_json, "at least 1"),
+        (platform.client.post("/inference", json=wanted("")), in_json, "The file is empty; send"),
+        (by_form(platform, b64decode(EIGHT), topn="3"), "#/topn", "Extra"),
+        (platform.client.post("/inference", files={"top_n": (None, "3")}), in_json, "required"),
         (platform.client.post("/inference", json={"data": {}}), "#/data/B64Image", "required"),
         (platform.client.post("/inference", json=wanted(EIGHT, Detection={})), "#/inference_type/Detection", "Extra"),
         (platform.client.post(SUBMIT, json=[{"image": EIGHT}, {"image": "AAAA"}]), "#/1/image", "Not a PNG"),
@@ -69,6 +72,16 @@ def test_what_is_no_image_is_refused_with_where_and_why(platform: Platform) -> N
         (fault,) = answer.json()["errors"]
         assert fault["pointer"] == pointer, answer.text
         assert words in fault["detail"], answer.text
+
+
+def test_an_image_that_is_broken_inside_fails_its_own_task_only(platform: Platform) -> None:
+    broken = b64encode(png(64, 64, chunk(b"IDAT", b"no stream of zlib's"))).decode()
+    answers = [platform.client.post(SUBMIT, json=[{"image": image}]) for image in (EIGHT, broken, image_of(3))]
+    first, second, third = (platform.finished(answer.json()["task_id"]) for answer in answers)
+    assert [task["status"] for task in (first, second, third)] == ["SUCCESS", "FAILURE", "SUCCESS"]
+    assert "UnreadableImage: The data of the PNG of 64 x 64 pixels is damaged" in str(second["error"])
+    refused = platform.client.post("/inference", json=wanted(broken))
+    assert (refused.status_code, "is damaged" in refused.text) == (500, True), refused.text
 
 
 def test_a_body_that_is_neither_json_nor_a_form_is_refused(platform: Platform) -> None:
