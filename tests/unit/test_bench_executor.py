@@ -130,7 +130,7 @@ def test_nobody_there_is_said() -> None:
 def test_a_generator_that_cannot_keep_up_says_so() -> None:
     """A rate that no Python program reaches on one core."""
     with server(lambda number: (0, answer(202))) as target:
-        run = play(target, 300_000, 0.03, timeout=30)
+        run = play(target, 300_000, 0.15, timeout=60)
     notes = " ".join(result(run, None, {})["generator"]["notes"])
     assert "over its capacity" in notes
 
