@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import SIGKILL
 
+import psutil  # type: ignore[import-untyped]
+
 from cli import tether
 from cli.local import ROOT
 
@@ -36,6 +38,10 @@ def program(command: Sequence[str], environment: Mapping[str, str], log: Path) -
     try:
         yield process
     finally:
+        with suppress(psutil.NoSuchProcess):  # BentoML's workers are in groups of their own
+            for child in psutil.Process(process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
         with suppress(ProcessLookupError):
             os.killpg(process.pid, SIGKILL)  # what it has measured is told already
         process.wait()
