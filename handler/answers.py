@@ -69,6 +69,7 @@ class LoadedModel(BaseModel):
     version: str = Field(examples=["1.0.0"])
     tasks_done: int = Field(description="Since the process started", examples=[41])
     inputs_done: int = Field(examples=[4100])
+    cache_hits: int = Field(description="How many of these inputs the score cache had the outputs of", examples=[0])
 
 
 class Worker(BaseModel):

@@ -107,6 +107,7 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("tasks_done", BigInteger, nullable=False, server_default="0"),
     Column("inputs_done", BigInteger, nullable=False, server_default="0"),
+    Column("cache_hits", BigInteger, nullable=False, server_default="0", comment="of the inputs, by the score cache"),
     Column("busy_seconds", Double, nullable=False, server_default="0", comment="spent on what is done"),
     Column("working_since", DateTime(timezone=True), comment="on a chunk for this model; null: on none"),
     Column("ready_at", DateTime(timezone=True), nullable=False, server_default=func.now()),

@@ -25,6 +25,7 @@ class Loaded:
     tasks_done: int = 0
     inputs_done: int = 0
     busy_seconds: float = 0
+    cache_hits: int = 0
     working_since: float | None = None
     """On the clock time.monotonic of its process."""
 
@@ -41,6 +42,7 @@ def seen(connection: Connection, worker: UUID, host: str, pid: int, loaded: Mapp
             "tasks_done": state.tasks_done,
             "inputs_done": state.inputs_done,
             "busy_seconds": state.busy_seconds,
+            "cache_hits": state.cache_hits,
             "working_since": None if since is None else func.now() - timedelta(seconds=monotonic() - since),
         }
         for model, state in loaded.items()
@@ -55,6 +57,7 @@ def seen(connection: Connection, worker: UUID, host: str, pid: int, loaded: Mapp
                 "tasks_done": statement.excluded.tasks_done,
                 "inputs_done": statement.excluded.inputs_done,
                 "busy_seconds": statement.excluded.busy_seconds,
+                "cache_hits": statement.excluded.cache_hits,
                 "working_since": statement.excluded.working_since,
             },
         )
@@ -106,7 +109,7 @@ async def listing(connection: AsyncConnection) -> list[Row[Any]]:
 
 
 _LISTED = (
-    *("id", "host", "pid", "model", "model_version", "tasks_done", "inputs_done"),
+    *("id", "host", "pid", "model", "model_version", "tasks_done", "inputs_done", "cache_hits"),
     *("ready_at", "working_since"),
 )
 

@@ -1,6 +1,7 @@
 """Remembers outputs in Redis by input and version. Losing Redis, or an entry, costs time only."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,12 +26,16 @@ class Cache:
         """Keep outputs for so many seconds."""
         self._redis = redis.Redis.from_url(redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         self._seconds = seconds
+        self.hits: Counter[str] = Counter()
+        """Inputs whose outputs were there, by model."""
 
     def read(self, resident: Resident, inputs: Columns) -> list[Sequence[Any] | None]:
         """Return each input's outputs, in the order of the spec's fields, or None for those that are not known."""
         try:
             found: list[bytes | None] = self._redis.mget(list(_keys(resident, inputs)))  # type: ignore[assignment]
-            return [None if value is None else msgspec.msgpack.decode(value) for value in found]
+            outputs = [None if value is None else msgspec.msgpack.decode(value) for value in found]
+            self.hits[resident.spec.name] += len(outputs) - outputs.count(None)
+            return outputs
         except (redis.RedisError, msgspec.DecodeError) as error:
             log.warning("cache_unread", error=str(error))
             return [None] * len(next(iter(inputs.values())))

@@ -83,7 +83,8 @@ class WorkerProcess:
         )
         if ended:
             inputs = sum(task.n_inputs for task in ended)
-            self._presence.count(model, len(ended), inputs, time.monotonic() - start)
+            hits = self._cache.hits[model] if self._cache else 0
+            self._presence.count(model, len(ended), inputs, time.monotonic() - start, hits)
             try:
                 self._announcer.announce(task.claim.task_id for task in ended)
             except redis.RedisError as error:  # they will read it when their wait is over

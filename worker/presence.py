@@ -55,8 +55,9 @@ class Presence:
             self._held = ()
             self._loaded[model].working_since = None
 
-    def count(self, model: str, tasks: int, inputs: int, seconds: float) -> None:
-        """Note what was done in how many seconds; it is told with the next sign of life."""
+    def count(self, model: str, tasks: int, inputs: int, seconds: float, hits: int) -> None:
+        """Note what was done in how many seconds, and the cache's hits so far; told with the next sign of life."""
+        self._loaded[model].cache_hits = hits
         self._loaded[model].busy_seconds += seconds
         self._loaded[model].tasks_done += tasks
         self._loaded[model].inputs_done += inputs

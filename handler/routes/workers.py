@@ -37,6 +37,7 @@ async def list_workers(services: Serving) -> list[Worker]:
                         version=row.model_version,
                         tasks_done=row.tasks_done,
                         inputs_done=row.inputs_done,
+                        cache_hits=row.cache_hits,
                     )
                     for row in loaded
                 ],

@@ -92,6 +92,13 @@ def upgrade() -> None:
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("tasks_done", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("inputs_done", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column(
+            "cache_hits",
+            sa.BigInteger(),
+            server_default="0",
+            nullable=False,
+            comment="of the inputs, by the score cache",
+        ),
         sa.Column("busy_seconds", sa.Double(), server_default="0", nullable=False, comment="spent on what is done"),
         sa.Column(
             "working_since",

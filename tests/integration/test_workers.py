@@ -28,6 +28,20 @@ def test_a_worker_is_listed_with_what_it_has_loaded_and_done(platform: Platform)
     assert datetime.fromisoformat(worker["since"]).timestamp() < time.time()
 
 
+def test_hits_of_the_score_cache_are_counted(platform: Platform) -> None:
+    def counted() -> tuple[int, int]:
+        (worker,) = platform.client.get("/workers").json()
+        (loaded,) = (model for model in worker["models"] if model["model"] == "text_classifier")
+        return loaded["inputs_done"], loaded["cache_hits"]
+
+    text = {"text": f"A text that nobody has sent before: {time.monotonic_ns()}"}
+    inputs, hits = counted()
+    for _ in range(3):
+        answer = platform.client.post("/models/text_classifier/submit", json=[text])
+        platform.finished(answer.json()["task_id"])
+    eventually(lambda: counted() == (inputs + 3, hits + 2), within=10)
+
+
 def test_a_worker_that_has_gone_is_not_listed_for_long(database_url: str, redis_url: str, tmp_path: Path) -> None:
     with Platform(database_url, redis_url, tmp_path) as platform:
         assert len(platform.client.get("/workers").json()) == 1
