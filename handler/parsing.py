@@ -65,6 +65,20 @@ def _alone(position: int, place: tuple[str | int, ...]) -> tuple[str | int, ...]
     return place
 
 
+def taken(spec: Spec, manifest: Manifest, values: Sequence[Any], locate: Locate) -> Taken:
+    """Validate inputs that came in another shape: fast, or by pydantic, who says what is wrong. Raises Refused."""
+    check_count(spec, len(values))
+    try:
+        payload = to_json(values, inf_nan_mode="constants")  # which the fast decoder refuses
+        rows = wire.decoder(spec).decode(payload)
+    except ValueError:
+        rows = []
+    if not rows:
+        return validated(spec, manifest, values, locate)
+    _check(spec, manifest, rows, locate)
+    return Taken(payload, len(rows))
+
+
 def validated(spec: Spec, manifest: Manifest, values: Sequence[Any], locate: Locate) -> Taken:
     """Validate inputs with pydantic. Raises Refused.
 

@@ -108,13 +108,16 @@ def answer(request: Request, error: Exception) -> Response:
     """Return the problem for an error, in the words of the protocol that the request came by."""
     said = next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)(request, error)
     headers = dict(said.headers or {})
-    if request.url.path.startswith(PROTOCOL):
-        places = (
-            f" {fault.get('pointer', fault.get('parameter'))}: {fault['detail']}." for fault in said.errors[:SHOWN]
-        )
-        return Response(msgspec.json.encode({"error": said.detail + "".join(places)}), said.status, headers, JSON)
+    if f"{request.url.path}/".startswith(f"{PROTOCOL}/"):
+        return Response(msgspec.json.encode({"error": _in_one_line(said)}), said.status, headers, JSON)
     content = body(said.status, said.kind, said.detail, said.errors, said.task_id)
     return Response(msgspec.json.encode(content), said.status, headers, MEDIA_TYPE)
+
+
+def _in_one_line(said: Said) -> str:
+    places = (f" {fault.get('pointer', fault.get('parameter'))}: {fault['detail']}." for fault in said.errors[:SHOWN])
+    task = f" It is task {said.task_id}." if said.task_id and str(said.task_id) not in said.detail else ""
+    return said.detail + "".join(places) + task
 
 
 def body(

@@ -6,11 +6,12 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 """
 
 import struct
-import sys
-from array import array
 from base64 import b64encode
 from collections.abc import Sequence
-from typing import Any
+from math import nan
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
 
 from models.contract import Column
 
@@ -33,13 +34,34 @@ _CODES = {
     "UINT16": "H",
     "UINT32": "I",
     "UINT64": "Q",
+    "FP16": "e",
     "FP32": "f",
     "FP64": "d",
     "BOOL": "B",
 }
 _WHOLE = {"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
-_TAKEN = {"INT32": _WHOLE, "INT64": _WHOLE, "FP64": {"FP32", "FP64", *_WHOLE}, "BOOL": {"BOOL"}, "BYTES": {"BYTES"}}
-_PADDING = {"BYTES": "", "FP64": 0.0}
+_TAKEN = {
+    "INT32": _WHOLE,
+    "INT64": _WHOLE,
+    "FP64": {"FP16", "FP32", "FP64", *_WHOLE},
+    "BOOL": {"BOOL"},
+    "BYTES": {"BYTES"},
+}
+_EMPTY: dict[str, Any] = {"BYTES": "", "FP64": 0.0, "INT32": 0, "INT64": 0, "BOOL": False}
+_EXACT = 2**53
+"""Up to here every whole number is an FP64."""
+
+_LENGTH = struct.Struct("<I")
+
+
+class Tensor(Struct):
+    """One field of all the inputs. Its data come behind the JSON where its parameters have a `binary_data_size`."""
+
+    name: Annotated[str, Meta(examples=["popularity"])]
+    datatype: Annotated[str, Meta(examples=["INT32"])]
+    shape: Annotated[list[int], Meta(examples=[[1]])]
+    data: Annotated[list[Any] | None, Meta(examples=[[3]])] = None
+    parameters: dict[str, Any] = {}
 
 
 class WrongTensor(ValueError):
@@ -52,56 +74,73 @@ def datatype(column: Column) -> str:
 
 def shape(column: Column) -> list[int]:
     """Return the shape that the metadata gives: -1 is any number."""
-    return [-1, -1] if column.kind.endswith("[]") else [-1]
+    return [-1, -1] if _is_wide(column) else [-1]
 
 
-def read(column: Column, tensor: dict[str, Any], raw: bytes | None) -> list[Any]:
-    """Return a column's values, in JSON's terms, from a tensor whose data are `raw`, or else in itself."""
-    given, wanted = tensor.get("datatype"), datatype(column)
+def _is_wide(column: Column) -> bool:
+    return column.kind.endswith("[]")
+
+
+def read(column: Column, tensor: Tensor, raw: bytes | None) -> list[Any]:
+    """Return a column's values, in JSON's terms, from a tensor whose data are `raw`, or else in itself.
+
+    Raises WrongTensor. What the values may be is not looked at here.
+    """
+    given, wanted = tensor.datatype, datatype(column)
     if given not in _TAKEN[wanted]:
-        raise WrongTensor(f"datatype {given!r} cannot be read as {wanted}; send {wanted}")
-    size = _size(column, tensor.get("shape"))
-    values = _flat(tensor.get("data")) if raw is None else _unpacked(str(given), raw, as_text=column.kind != "bytes")
-    if len(values) != size[0] * size[1]:
-        raise WrongTensor(f"{len(values)} elements do not fill the shape {tensor.get('shape')}")
+        raise WrongTensor(f"datatype {given[:20]!r} cannot be read as {wanted}; send {wanted}")
+    length, width = _size(column, tensor.shape)
+    if raw is None:
+        values = _flat(tensor.data, width)
+    elif given == "BYTES":
+        values = _elements(raw, length * width, as_text=column.kind != "bytes")
+    else:
+        values = _numbers(given, raw, length * width)
+    if len(values) != length * width:
+        raise WrongTensor(f"{len(values)} elements do not fill the shape {tensor.shape}")
     if given == "BOOL":
-        values = [bool(value) if value in (0, 1) else value for value in values]
+        values = [bool(value) if type(value) is int and value in (0, 1) else value for value in values]
     if wanted == "FP64" and given in _WHOLE:
-        values = [float(value) if isinstance(value, int) else value for value in values]
-    if column.kind.endswith("[]"):
-        return [values[begin : begin + size[1]] for begin in range(0, len(values), size[1] or 1)]
-    return values
+        values = [_exact(place, value) for place, value in enumerate(values)]
+    return [values[row * width : (row + 1) * width] for row in range(length)] if _is_wide(column) else values
 
 
-def _size(column: Column, given: Any) -> tuple[int, int]:
-    if not isinstance(given, list) or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in given):
-        raise WrongTensor("shape must be a list of whole numbers")
-    wide = column.kind.endswith("[]")
+def _size(column: Column, given: list[int]) -> tuple[int, int]:
+    if any(n < 0 for n in given):
+        raise WrongTensor(f"shape {given[:3]} must be of whole numbers")
+    wide = _is_wide(column)
     if (len(given) == 1 and not wide) or (len(given) == 2 and (wide or given[1] == 1)):
         return given[0], given[1] if len(given) == 2 else 1
-    raise WrongTensor(f"shape {given} must be {'[inputs, elements]' if wide else '[inputs] or [inputs, 1]'}")
+    raise WrongTensor(f"shape {given[:3]} must be {'[inputs, elements]' if wide else '[inputs] or [inputs, 1]'}")
 
 
-def _flat(data: Any) -> list[Any]:
-    """Take nested lists as well as flat ones, as the protocol has it."""
-    if not isinstance(data, list):
+def _flat(data: list[Any] | None, width: int) -> list[Any]:
+    """Take lists in a list as well as a flat one, as the protocol has it."""
+    if data is None:
         raise WrongTensor("data must be a list, or come in binary with the parameter binary_data_size")
-    return [item for part in data for item in (part if isinstance(part, list) else [part])]
+    if list in set(map(type, data)):
+        if not all(isinstance(part, list) and len(part) == width for part in data):
+            raise WrongTensor(f"each list in data must have {width} elements")
+        data = [item for part in data for item in part]
+    if {list, dict} & set(map(type, data)):
+        raise WrongTensor("an element of data must be a text, a number, true, false or null")
+    return data
 
 
-def _unpacked(kind: str, raw: bytes, *, as_text: bool) -> list[Any]:
-    if kind != "BYTES":
-        numbers = array(_CODES[kind])
-        if len(raw) % numbers.itemsize:
-            raise WrongTensor(f"{len(raw)} bytes are no whole number of {kind}")
-        numbers.frombytes(raw)
-        if sys.byteorder == "big":
-            numbers.byteswap()
-        return numbers.tolist()
+def _numbers(kind: str, raw: bytes, count: int) -> list[Any]:
+    one = struct.calcsize("<" + _CODES[kind])
+    if len(raw) != count * one:
+        raise WrongTensor(f"{len(raw)} bytes are not {count} elements of {kind}, {one} bytes each")
+    return list(struct.unpack(f"<{count}{_CODES[kind]}", raw))
+
+
+def _elements(raw: bytes, count: int, *, as_text: bool) -> list[Any]:
     values: list[str] = []
     place = 0
     while place < len(raw):
-        if place + 4 > len(raw) or place + 4 + (length := struct.unpack_from("<I", raw, place)[0]) > len(raw):
+        if len(values) == count:
+            raise WrongTensor(f"there are more than {count} elements")
+        if place + 4 > len(raw) or place + 4 + (length := _LENGTH.unpack_from(raw, place)[0]) > len(raw):
             raise WrongTensor(f"element {len(values)} is cut off")
         element = raw[place + 4 : place + 4 + length]
         place += 4 + length
@@ -112,26 +151,36 @@ def _unpacked(kind: str, raw: bytes, *, as_text: bool) -> list[Any]:
     return values
 
 
+def _exact(place: int, value: Any) -> Any:
+    if type(value) is not int:  # in JSON it may be anything
+        return value
+    if abs(value) > _EXACT:
+        raise WrongTensor(f"element {place} is a whole number that FP64 may not hold exactly; send FP64")
+    return float(value)
+
+
 def write(column: Column, values: Sequence[Any], *, binary: bool) -> tuple[dict[str, Any], bytes]:
-    """Return a column as a tensor, and its data where they come in binary. Shorter lists are filled up: "" or 0."""
+    """Return a column as a tensor, and its data where they come in binary.
+
+    A tensor has no gaps: shorter lists are filled up with "" or 0, and a value that is missing is "", 0, false, or NaN
+    (null in JSON).
+    """
     kind, size, flat = datatype(column), [len(values)], list(values)
-    if column.kind.endswith("[]"):
-        size.append(max(map(len, values), default=0))
-        flat = [item for row in values for item in [*row, *[_PADDING[kind]] * (size[1] - len(row))]]
-    if kind == "BYTES":
-        flat = ["" if value is None else value for value in flat]
+    empty = _EMPTY[kind]
+    if _is_wide(column):
+        size.append(max((len(row or ()) for row in values), default=0))
+        flat = [item for row in values for item in [*(row or ()), *[empty] * (size[1] - len(row or ()))]]
+    elif kind != "FP64":
+        flat = [empty if value is None else value for value in flat]
     tensor: dict[str, Any] = {"name": column.name, "datatype": kind, "shape": size}
     if not binary:
-        return {**tensor, "data": flat}, b""
+        return {**tensor, "data": flat}, b""  # bytes become base64 when the whole is encoded
     raw = _packed(kind, flat)
     return {**tensor, "parameters": {"binary_data_size": len(raw)}}, raw
 
 
 def _packed(kind: str, values: list[Any]) -> bytes:
     if kind == "BYTES":
-        encoded = [str(value).encode() for value in values]
-        return b"".join(part for value in encoded for part in (struct.pack("<I", len(value)), value))
-    numbers = array(_CODES[kind], values)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tobytes()
+        encoded = [value if isinstance(value, bytes) else value.encode() for value in values]
+        return b"".join(part for value in encoded for part in (_LENGTH.pack(len(value)), value))
+    return struct.pack(f"<{len(values)}{_CODES[kind]}", *(nan if value is None else value for value in values))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
@@ -12,7 +13,7 @@ from handler.inferring import BINARY, InferRequest
 from handler.openapi import documented_errors, inlined
 from handler.problems import PROTOCOL, Refused
 from handler.reading import scored, unknown_model
-from handler.receiving import JSON
+from handler.receiving import JSON, bounded
 from handler.routes.health import readiness
 from handler.routes.models import ready_processes
 from handler.services import Services, Serving
@@ -51,6 +52,12 @@ class IndexedModel(BaseModel):
     version: str = Field(examples=["1.0.0"])
     state: str = Field(examples=["READY"])
     reason: str = Field(examples=[""])
+
+
+class IndexRequest(msgspec.Struct):
+    """Which models to list: all, or only those that are loaded."""
+
+    ready: bool = False
 
 
 @router.get("", response_description="What this server is", responses=documented_errors())
@@ -114,11 +121,17 @@ async def metadata(services: Serving, model: str, version: str | None = None) ->
     )
 
 
-@router.post("/repository/index", response_description="Every served model", responses=documented_errors(503))
-async def index(services: Serving) -> list[IndexedModel]:
+@router.post(
+    "/repository/index",
+    response_description="Every served model",
+    responses=documented_errors(413, 422, 503),
+    openapi_extra={"requestBody": {"content": {JSON: {"schema": inlined(msgspec.json.schema(IndexRequest))}}}},
+)
+async def index(request: Request, services: Serving) -> list[IndexedModel]:
     """List the models, and whether a worker has each loaded."""
+    asked = inferring.decoded(await bounded(request, services.settings.max_body_bytes) or b"{}", IndexRequest)
     processes = await ready_processes(services)
-    return [
+    models = [
         IndexedModel(
             name=spec.name,
             version=_version(services, spec),
@@ -127,6 +140,7 @@ async def index(services: Serving) -> list[IndexedModel]:
         )
         for spec in services.specs.values()
     ]
+    return [model for model in models if model.state == "READY" or not asked.ready]
 
 
 _INFER: dict[str, Any] = {
@@ -147,7 +161,7 @@ _INFER: dict[str, Any] = {
         "requestBody": {
             "required": True,
             "content": {
-                JSON: {"schema": inlined(InferRequest.model_json_schema())},
+                JSON: {"schema": inlined(msgspec.json.schema(InferRequest))},
                 BINARY: {"schema": {"type": "string", "format": "binary"}},
             },
         },
@@ -165,11 +179,10 @@ async def infer(
     answered = _answered(spec)
     inferring.check_outputs(asked, answered)
     inputs = inferring.rows(spec, asked, raw)
-    taken = parsing.validated(spec, services.manifests[spec.name], inputs, inferring.locate)
+    taken = parsing.taken(spec, services.manifests[spec.name], inputs, inferring.locate)
     accepted = await accept(services, client, spec, wanted, *taken)
     task = await scored(services, accepted.task_id, client, services.settings.answer_wait_seconds)
-    columns = {name: task[name] for name in answered if name in task}  # without the caller's key, where none was given
-    return inferring.respond(spec, task["model_version"], asked, columns, accepted.task_id, answered)
+    return inferring.respond(spec, asked, task, answered)
 
 
 router.add_api_route("/models/{model}/infer", infer, **_INFER)

@@ -1,12 +1,14 @@
 """The Open Inference Protocol, spoken by Triton's own client: every model, in JSON and in binary."""
 
-import gzip
-import json
+import re
+import subprocess
+import sys
 from base64 import b64decode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
@@ -14,7 +16,9 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from models import artifact, catalogue
 from models.contract import Column, Spec
-from tests.running import REPORT, Platform
+from tests.integration.conftest import NewClient
+from tests.integration.test_handler_alone import handler
+from tests.running import REPORT, ROOT, Platform, eventually
 
 TYPES: dict[str, Any] = {
     "text": np.object_,
@@ -83,10 +87,21 @@ def test_without_wishes_all_outputs_come_in_binary(client: triton.InferenceServe
 
 
 @pytest.mark.parametrize("how", ["gzip", "deflate"])
-def test_compressed_requests_are_read(client: triton.InferenceServerClient, how: str) -> None:
+def test_compressed_requests_are_read_and_answered_plainly(client: triton.InferenceServerClient, how: str) -> None:
     inputs = tensors(catalogue.specs()["report_scorer"], [REPORT] * 50, binary=True)
-    result = client.infer("report_scorer", inputs, request_compression_algorithm=how)
+    result = client.infer(
+        "report_scorer", inputs, request_compression_algorithm=how, response_compression_algorithm=how
+    )
     assert result.as_numpy("score").shape == (50,)
+
+
+def test_outputs_are_chosen_and_ordered_and_a_missing_key_is_empty(client: triton.InferenceServerClient) -> None:
+    inputs = tensors(catalogue.specs()["report_scorer"], [REPORT] * 2, binary=True)
+    for binary in (True, False):
+        wanted = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("report_id", "score")]
+        result = client.infer("report_scorer", inputs, outputs=wanted)
+        assert [output["name"] for output in result.get_response()["outputs"]] == ["report_id", "score"]
+        assert [str(key or b"", "utf-8") if binary else key for key in result.as_numpy("report_id")] == ["", ""]
 
 
 def test_health_metadata_and_index_are_as_the_client_expects(client: triton.InferenceServerClient) -> None:
@@ -110,7 +125,10 @@ def test_floats_of_32_bits_and_shapes_of_one_column_are_taken(client: triton.Inf
     rating.set_data_from_numpy(np.array([[4.2]], np.float32))
     wide = triton.InferInput("popularity", [1], "INT64")
     wide.set_data_from_numpy(np.array([3]))
+    half = triton.InferInput("profile_rating", [1], "FP16")
+    half.set_data_from_numpy(np.array([4.2], np.float16))
     others = [tensor for tensor in inputs if tensor.name() not in ("profile_rating", "popularity")]
+    assert client.infer("report_scorer", [*others, half, wide]).as_numpy("score").shape == (1,)
     assert client.infer("report_scorer", [*others, rating, wide]).as_numpy("score").shape == (1,)
 
 
@@ -119,60 +137,66 @@ def test_the_clients_errors_are_the_servers_words(client: triton.InferenceServer
     for model, version, given, outputs, words in [
         ("nonsense", "", inputs, None, "There is no model 'nonsense'"),
         ("report_scorer", "9", inputs, None, "no version '9'"),
-        ("report_scorer", "", inputs[1:], None, "#/inputs/abuse_type/0: Field required"),
+        ("report_scorer", "", inputs[1:], None, "Input 'abuse_type': missing; send it as BYTES"),
         ("report_scorer", "", inputs, [triton.InferRequestedOutput("nope")], "Output 'nope': unknown"),
     ]:
         with pytest.raises(InferenceServerException, match=words):
             client.infer(model, given, model_version=version, outputs=outputs)
 
 
-def infer(platform: Platform, content: bytes, **headers: str) -> httpx.Response:
-    given = {"Content-Type": "application/json", **{name.replace("_", "-"): v for name, v in headers.items()}}
-    return platform.client.post("/v2/models/report_scorer/infer", content=content, headers=given)
+@pytest.mark.parametrize(("language", "program"), [("python", [sys.executable, "-c"]), ("sh", ["/bin/sh", "-c"])])
+def test_the_examples_of_the_page_run(platform: Platform, language: str, program: list[str]) -> None:
+    page = (ROOT / "docs" / "inference-protocol.md").read_text(encoding="utf-8")
+    (example,) = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    here = example.replace("127.0.0.1:8081", f"127.0.0.1:{platform.port}")
+    done = subprocess.run([*program, here], capture_output=True, text=True, timeout=60)
+    assert "hockey" in done.stdout, done.stderr
 
 
-def asked(**changes: Any) -> bytes:
-    tensor = {"name": "popularity", "datatype": "INT32", "shape": [1], "data": [3], **changes}
-    return json.dumps({"inputs": [tensor]}).encode()
+def test_a_key_opens_what_health_leaves_closed(closed: Platform, new_client: NewClient) -> None:
+    header = {"Authorization": new_client().headers["Authorization"]}
+    inputs = tensors(catalogue.specs()["report_scorer"], [REPORT], binary=True)
+    with triton.InferenceServerClient(f"127.0.0.1:{closed.port}", network_timeout=60) as client:
+        assert client.is_server_live()
+        assert client.is_server_ready()
+        assert not client.is_model_ready("report_scorer")
+        with pytest.raises(InferenceServerException, match="Send an API key with the request"):
+            client.infer("report_scorer", inputs)
+        assert client.is_model_ready("report_scorer", headers=header)
+        task = client.infer("report_scorer", inputs, headers={**header}).get_response()["parameters"]["task_id"]
+    assert closed.client.get(f"/task/{task}").status_code == 401
+    assert closed.client.get(f"/task/{task}", headers=header).json()["status"] == "SUCCESS"
 
 
-@pytest.mark.parametrize(
-    ("content", "status", "words"),
-    [
-        (b"", 422, "not valid JSON"),
-        (b"[]", 422, "no inference request"),
-        (b'{"inputs": 1}', 422, "#/inputs"),
-        (asked(name="nonsense"), 422, "Input 'nonsense': unknown; the inputs are abuse_type"),
-        (asked(datatype="FP64"), 422, "datatype 'FP64' cannot be read as INT32"),
-        (asked(shape=[2]), 422, "1 elements do not fill the shape [2]"),
-        (asked(shape=[1, 2]), 422, "must be [inputs] or [inputs, 1]"),
-        (asked(shape=[-1]), 422, "whole numbers"),
-        (asked(data=None), 422, "data must be a list"),
-        (asked(parameters={"binary_data_size": 4}), 422, "binary_data_size is 4, and 0 bytes are left"),
-        (asked(data=["x"]), 422, "#/inputs/popularity/0: Input should be a valid integer"),
-        (asked() + b"tail", 422, "not valid JSON"),
-    ],
-)
-def test_malformed_requests_are_answered_with_an_error(
-    platform: Platform, content: bytes, status: int, words: str
+def test_what_takes_too_long_is_a_504_that_names_the_task(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    """Nobody works here, and the model is not ready."""
+    with handler(database_url, redis_url, tmp_path, ANSWER_WAIT_SECONDS="0.2") as alone:
+        inputs = tensors(catalogue.specs()["report_scorer"], [REPORT] * 3, binary=True)
+        with triton.InferenceServerClient(f"127.0.0.1:{alone.port}") as client:
+            assert client.is_server_ready()
+            assert not client.is_model_ready("report_scorer")
+            assert client.get_model_repository_index()[0]["state"] == "UNAVAILABLE"
+            assert alone.client.post("/v2/repository/index", json={"ready": True}).json() == []
+            with pytest.raises(InferenceServerException, match=r"^\[504\] Not scored within 0\.2 s") as late:
+                client.infer("report_scorer", inputs)
+        (task,) = re.findall(r"/task/[0-9a-f-]{36}", str(late.value))
+        stored = alone.client.get(task).json()
+        assert (stored["status"], stored["n_inputs"]) == ("PENDING", 3)
+
+
+def test_a_task_that_was_cancelled_while_it_was_waited_for_is_named(
+    database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    answer = infer(platform, content)
-    assert answer.status_code == status, answer.text
-    assert list(answer.json()) == ["error"]
-    assert words in answer.json()["error"]
+    with handler(database_url, redis_url, tmp_path) as alone, ThreadPoolExecutor() as threads:
 
+        def ask() -> InferenceServerException:
+            inputs = tensors(catalogue.specs()["report_scorer"], [REPORT], binary=True)
+            with triton.InferenceServerClient(f"127.0.0.1:{alone.port}", network_timeout=60) as client:
+                with pytest.raises(InferenceServerException) as ended:
+                    client.infer("report_scorer", inputs)
+                return ended.value
 
-def test_lengths_and_codings_that_lie_are_refused(platform: Platform) -> None:
-    assert "of a body of" in infer(platform, asked(), Inference_Header_Content_Length="9999").json()["error"]
-    assert infer(platform, asked(), Inference_Header_Content_Length="x").status_code == 422
-    assert "is not gzip" in infer(platform, asked(), Content_Encoding="gzip").json()["error"]
-    assert infer(platform, asked(), Content_Encoding="br").status_code == 415
-    bomb = infer(platform, gzip.compress(bytes(50_000_000)), Content_Encoding="gzip")
-    assert (bomb.status_code, "Unpacked" in bomb.json()["error"]) == (413, True)
-    assert infer(platform, asked(), Content_Type="text/plain").status_code == 415
-
-
-def test_errors_beside_the_endpoints_are_of_the_same_shape(platform: Platform) -> None:
-    for answer in (platform.client.get("/v2/nonsense"), platform.client.get("/v2/models/report_scorer/infer")):
-        assert answer.status_code in (404, 405)
-        assert list(answer.json()) == ["error"]
+        asked = threads.submit(ask)
+        (task,) = eventually(lambda: alone.client.get("/tasks").json()["tasks"])
+        alone.client.post(f"/task/{task['task_id']}/cancel")
+        assert f"Task {task['task_id']} is REVOKED" in str(asked.result(timeout=30))
