@@ -27,6 +27,11 @@ PRIORITIES = (0, 1, 2)
 """High, normal, low: Redis holds a list for each, and workers empty the first before they look at the next."""
 
 
+def list_of(model: str, priority: int) -> str:
+    """Return the name of Redis's list, which kombu derives from the queue's."""
+    return f"{queue_of(model)}\x06\x16{priority}" if priority else queue_of(model)
+
+
 def chunks(tasks: Iterable[tuple[UUID, int]]) -> Iterator[list[UUID]]:
     """Split (task id, number of inputs) pairs of one model into chunks, in their order."""
     chunk: list[UUID] = []

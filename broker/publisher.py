@@ -1,70 +1,69 @@
 """Puts messages into Redis."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from celery import Celery
-from kombu.exceptions import KombuError
-from redis import RedisError
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from broker.message import PRIORITIES, chunks, queue_of
+from broker.config import CONNECT_TIMEOUT, SOCKET_TIMEOUT
+from broker.envelope import write
+from broker.message import PRIORITIES, chunks, list_of, queue_of
+
+Task = tuple[UUID, str, int, int]
+"""A task to be published: its id, model, number of inputs, priority."""
 
 
 class PublishFailed(Exception):
-    """Redis did not take the message. The tasks stay PENDING, and rescue publishes them later."""
+    """Redis did not take all messages. The tasks stay PENDING, and rescue publishes them later."""
 
 
-def publish(
-    app: Celery, tasks: Iterable[tuple[UUID, str, int, int]], time_limit: Callable[[str], int], *, alone: bool = False
-) -> int:
-    """Publish tasks, given as (id, model, inputs, priority), in chunks or each `alone`; return how many messages.
+class Publisher:
+    """Everything blocks for as long as Redis takes, bounded by the timeouts of the socket, and raises PublishFailed."""
 
-    Blocks for as long as Redis takes, bounded by the socket timeouts. Raises PublishFailed on the first message
-    that Redis does not take; those before it are out. `time_limit` gives a model's limit in seconds.
-    """
-    messages = 0
+    def __init__(self, redis_url: str, time_limit: Callable[[str], int]) -> None:
+        """`time_limit` gives the seconds that a model may take for a message."""
+        self._redis = redis.Redis.from_url(
+            redis_url,
+            socket_timeout=SOCKET_TIMEOUT,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            # A connection that Redis has closed meanwhile is opened again; what hangs fails, for rescue is the retry.
+            retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+        )
+        self._time_limit = time_limit
+
+    def publish(self, tasks: Iterable[Task], *, alone: bool = False) -> None:
+        """Publish tasks in chunks, or each `alone`."""
+        with _failing(), self._redis.pipeline(transaction=False) as pipeline:
+            for model, priority, chunk in _chunks(tasks, alone=alone):
+                pipeline.lpush(
+                    list_of(model, priority), write(queue_of(model), priority, chunk, self._time_limit(model))
+                )
+            pipeline.execute()
+
+    def waiting(self, model: str) -> dict[int, int]:
+        """Return how many messages of each priority wait in the model's queue; those being scored are not counted."""
+        with _failing(), self._redis.pipeline(transaction=False) as pipeline:
+            for priority in PRIORITIES:
+                pipeline.llen(list_of(model, priority))
+            return dict(zip(PRIORITIES, pipeline.execute(), strict=True))
+
+
+def _chunks(tasks: Iterable[Task], *, alone: bool) -> Iterator[tuple[str, int, list[UUID]]]:
     queue = itemgetter(1, 3)
     for (model, priority), group in groupby(sorted(tasks, key=queue), key=queue):
         pairs = [(task_id, n_inputs) for task_id, _, n_inputs, _ in group]
         for chunk in [[task_id] for task_id, _ in pairs] if alone else chunks(pairs):
-            _send(app, model, priority, chunk, time_limit(model))
-            messages += 1
-    return messages
+            yield model, priority, chunk
 
 
-def _send(app: Celery, model: str, priority: int, chunk: Sequence[UUID], time_limit: int) -> None:
-    task_ids = [str(task_id) for task_id in chunk]
+@contextmanager
+def _failing() -> Iterator[None]:
     try:
-        app.send_task(
-            queue_of(model),
-            kwargs={"task_ids": task_ids},
-            kwargsrepr=f"task_ids: {', '.join(task_ids)}",  # for Flower: all of them, uncut
-            queue=queue_of(model),
-            priority=priority,
-            # Flower finds a message by the task's id, if it carries only one.
-            task_id=task_ids[0] if len(chunk) == 1 else str(uuid4()),
-            soft_time_limit=time_limit,  # interrupts scoring
-            time_limit=time_limit + 5,  # kills the process that could not be interrupted
-        )
-    except (KombuError, RedisError, OSError) as error:
-        raise PublishFailed(f"{model}: {error}") from error
-
-
-def queue_lengths(app: Celery, model: str) -> dict[int, int]:
-    """Return how many messages of each priority wait in the model's queue; those being scored are not counted.
-
-    Raises PublishFailed.
-    """
-    return {priority: queue_length(app, model, priority) for priority in PRIORITIES}
-
-
-def queue_length(app: Celery, model: str, priority: int) -> int:
-    """Return how many messages of this priority wait in the model's queue. Raises PublishFailed."""
-    try:
-        with app.pool.acquire() as connection:
-            channel = connection.default_channel
-            return int(channel.client.llen(channel._q_for_pri(queue_of(model), priority)))
-    except (KombuError, RedisError, OSError) as error:
+        yield
+    except (redis.RedisError, OSError) as error:
         raise PublishFailed(str(error)) from error

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handler.problems import Refused
 from store import tasks, workers
+from store.engine import single
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,7 @@ MAX_RETRY_AFTER = 300
 
 class Backlog:
     def __init__(self, engine: AsyncEngine, max_inputs: int) -> None:
-        self._engine = engine
+        self._engine = single(engine)
         self._max_inputs = max_inputs
         self._waiting = 0
         self._admitted = 0

@@ -11,16 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import structlog
-from celery import Celery
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.message import MAX_TASKS
-from broker.publisher import PublishFailed, publish, queue_length
-from models.catalogue import specs
+from broker.publisher import Publisher, PublishFailed
 from store import accepting
-from store.accepting import Accepted, KeyReused, Submission
+from store.accepting import Accepted, Submission
 from store.claims import WaitingTask
+from store.engine import single
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +43,9 @@ DRAIN = 5
 
 
 class Intake:
-    def __init__(self, engine: AsyncEngine, celery: Celery) -> None:
-        self._engine = engine
-        self._celery = celery
+    def __init__(self, engine: AsyncEngine, publisher: Publisher) -> None:
+        self._engine = single(engine)
+        self._publisher = publisher
         self._waiting: list[tuple[Submission, asyncio.Future[Accepted]]] = []
         self._accepted: list[WaitingTask] = []
         self._published_at = -LULL
@@ -57,7 +56,7 @@ class Intake:
     async def accept(self, submission: Submission) -> Accepted:
         """Return when the submission is durable.
 
-        Raises KeyReused, or what PostgreSQL raised when it could not store it.
+        Raises accepting.KeyReused, or what PostgreSQL raised when it could not store it.
         """
         stored: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         self._waiting.append((submission, stored))
@@ -95,8 +94,8 @@ class Intake:
     async def _commit(self, group: Sequence[tuple[Submission, asyncio.Future[Accepted]]]) -> None:
         submissions = [submission for submission, _ in group]
         try:
-            async with self._engine.begin() as connection:
-                outcomes = await accepting.insert(connection, submissions)
+            async with self._engine.connect() as connection:
+                new = await accepting.insert(connection, submissions)
         except Exception as error:
             if len(group) > 1 and isinstance(error, DBAPIError) and not error.connection_invalidated:
                 for one in group:  # whichever could not be stored must not fail its neighbours
@@ -106,18 +105,27 @@ class Intake:
                 if not stored.done():
                     stored.set_exception(error)
             return
-        for (submission, stored), outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, Accepted) and not outcome.replayed:
-                self.publish_soon(
-                    WaitingTask(submission.task_id, submission.model, submission.n_inputs, submission.priority)
-                )
-            if stored.done():  # a client that has gone away has cancelled its own
-                continue
-            if isinstance(outcome, KeyReused):
-                stored.set_exception(outcome)
-            else:
-                stored.set_result(outcome)
-        log.debug("tasks_accepted", task_ids=[str(submission.task_id) for submission in submissions])
+        for s, stored in group:
+            if s.task_id in new:
+                self.publish_soon(WaitingTask(s.task_id, s.model, s.n_inputs, s.priority))
+                if not stored.done():  # a client that has gone away has cancelled its own
+                    stored.set_result(Accepted(s.task_id))
+        if len(new) < len(group):
+            for s, stored in group:
+                if s.task_id not in new:
+                    await self._find_first(s, stored)
+        log.debug("tasks_accepted", tasks=len(new))
+
+    async def _find_first(self, submission: Submission, stored: asyncio.Future[Accepted]) -> None:
+        try:
+            async with self._engine.connect() as connection:
+                first = await accepting.first(connection, submission)
+        except Exception as error:
+            if not stored.done():
+                stored.set_exception(error)
+        else:
+            if not stored.done():
+                stored.set_result(first)
 
     async def _publish_groups(self) -> None:
         while True:
@@ -137,24 +145,20 @@ class Intake:
             return False
         ((model, priority),) = queues
         try:
-            waiting = await self._in_thread(queue_length, self._celery, model, priority)
+            waiting = await self._in_thread(self._publisher.waiting, model)
         except PublishFailed:
             return False
-        return waiting >= ENOUGH
+        return waiting[priority] >= ENOUGH
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     async def _publish(self, group: Sequence[WaitingTask]) -> None:
         try:
-            await self._in_thread(publish, self._celery, group, _time_limit)
+            await self._in_thread(self._publisher.publish, group)
         except Exception as error:  # whatever it was: they are durable, rescue publishes them, and accepting goes on
             log.warning("publish_failed", tasks=len(group), error=str(error))
         self._published_at = asyncio.get_running_loop().time()
-
-
-def _time_limit(model: str) -> int:
-    return specs()[model].time_limit
 
 
 def _group_size(submissions: Iterable[Submission]) -> int:

@@ -1,6 +1,7 @@
 """Reads a task's answer from PostgreSQL, at once or when the task has ended."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -11,29 +12,38 @@ from store import predictions, tasks
 from store.states import FINAL, Status
 
 
-async def read(services: Services, task_id: UUID, client: str | None, wait: float = 0) -> dict[str, Any]:
-    """Return a task's answer, at the latest after `wait` seconds, sooner when the task has ended. Raises Refused."""
+async def read(
+    services: Services, task_id: UUID, client: str | None, wait: float = 0, new: asyncio.Event | None = None
+) -> dict[str, Any]:
+    """Return a task's answer, at the latest after `wait` seconds, sooner when the task has ended. Raises Refused.
+
+    Of a `new` task, it is known that it waits until this event is set.
+    """
     clock = asyncio.get_running_loop().time
     until = clock() + wait
     with services.waiters.interest(task_id) as ended:
+        if new is not None and not services.waiters.closed:
+            await _set(new, until)
         while True:
             ended.clear()
             body = await _state(services, task_id, client)
             if body["status"] in FINAL or clock() >= until or services.waiters.closed:
                 return body
-            try:
-                async with asyncio.timeout_at(until):
-                    await ended.wait()
-            except TimeoutError:
-                pass
+            await _set(ended, until)
 
 
-async def scored(services: Services, task_id: UUID, client: str | None, wait: float) -> dict[str, Any]:
-    """Return a task that has succeeded within `wait` seconds, for endpoints that answer with nothing else.
+async def _set(event: asyncio.Event, until: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(until):
+            await event.wait()
 
-    Raises Refused: with 504 when it takes longer, and goes on.
+
+def scored(task: dict[str, Any], wait: float) -> dict[str, Any]:
+    """Return the task, for endpoints that answer with nothing but outputs.
+
+    Raises Refused for one that has not succeeded: with 504 where it has not ended within `wait` seconds, and goes on.
     """
-    task = await read(services, task_id, client, wait)
+    task_id = task["task_id"]
     if task["status"] == Status.SUCCESS:
         return task
     if task["status"] not in FINAL:
@@ -54,7 +64,7 @@ def unknown_model(model: str, services: Services) -> Refused:
 
 
 async def _state(services: Services, task_id: UUID, client: str | None) -> dict[str, Any]:
-    async with services.engine.connect() as connection:
+    async with services.reads.connect() as connection:
         row = await tasks.read(connection, task_id, client)
         if row is None:
             raise unknown_task(task_id)

@@ -23,6 +23,8 @@ class Services:
     settings: HandlerSettings
     webhooks: WebhookSettings
     engine: AsyncEngine
+    reads: AsyncEngine
+    """The same connections for statements that are transactions by themselves."""
     intake: Intake
     waiters: Waiters
     backlog: Backlog

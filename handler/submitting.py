@@ -1,12 +1,17 @@
 """Takes a validated payload in, whichever endpoint it came by."""
 
+from typing import Any
+from uuid import UUID
+
 from fastapi import Request
 from uuid_utils.compat import uuid7
 
 from handler import options
 from handler.callbacks import checked
 from handler.options import Options
+from handler.parsing import Taken
 from handler.problems import Refused
+from handler.reading import read
 from handler.services import Services
 from models.contract import Spec
 from store.accepting import Accepted, KeyReused, Submission
@@ -20,16 +25,28 @@ def wishes(request: Request, services: Services) -> Options:
     return wanted
 
 
+async def accept_and_read(
+    services: Services, client: str | None, spec: Spec, wanted: Options, taken: Taken, wait: float
+) -> tuple[Accepted, dict[str, Any]]:
+    """Take a payload in, and return its task when it has ended, or after `wait` seconds. Raises Refused."""
+    task_id = uuid7()
+    with services.waiters.interest(task_id) as ended:  # before anybody could end it
+        accepted = await accept(services, client, spec, wanted, taken, task_id)
+        # What is new need not be looked at before somebody says that it has ended.
+        return accepted, await read(services, accepted.task_id, client, wait, None if accepted.replayed else ended)
+
+
 async def accept(
-    services: Services, client: str | None, spec: Spec, wanted: Options, payload: bytes, n_inputs: int
+    services: Services, client: str | None, spec: Spec, wanted: Options, taken: Taken, task_id: UUID | None = None
 ) -> Accepted:
     """Return when the payload is durable. Raises Refused."""
+    payload, n_inputs = taken
     services.backlog.admit(n_inputs)
     key = wanted.idempotency_key
     try:
         return await services.intake.accept(
             Submission(
-                uuid7(),
+                task_id or uuid7(),
                 spec.name,
                 payload,
                 n_inputs,

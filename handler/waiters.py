@@ -20,7 +20,7 @@ RECONNECT = 1
 class Waiters:
     def __init__(self, redis_url: str) -> None:
         self._redis_url = redis_url
-        self._events: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
+        self._events: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._announcer = Announcer(redis_url)
         self._telling: set[asyncio.Task[None]] = set()
         self.closed = False
@@ -28,18 +28,18 @@ class Waiters:
     @contextmanager
     def interest(self, task_id: UUID) -> Iterator[asyncio.Event]:
         """Give an event that is set when the task may have ended. Read the task after this, not before."""
-        event = asyncio.Event()
-        self._events[task_id].add(event)
+        event, name = asyncio.Event(), str(task_id)
+        self._events[name].add(event)
         try:
             yield event
         finally:
-            self._events[task_id].discard(event)
-            if not self._events[task_id]:
-                del self._events[task_id]
+            self._events[name].discard(event)
+            if not self._events[name]:
+                del self._events[name]
 
     def tell(self, task_id: UUID) -> None:
         """Say here, and to the other handlers, that a task has ended by this handler's doing."""
-        self._wake([task_id])
+        self._wake([str(task_id)])
         telling = asyncio.create_task(asyncio.to_thread(self._announce, task_id))
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
@@ -60,8 +60,8 @@ class Waiters:
                 log.warning("not_listening", error=str(error))
             await asyncio.sleep(RECONNECT)
 
-    def _wake(self, task_ids: list[UUID]) -> None:
-        for task_id in task_ids:
+    def _wake(self, task_ids: list[str]) -> None:
+        for task_id in task_ids if self._events else ():
             for event in self._events.get(task_id, ()):
                 event.set()
 

@@ -22,6 +22,11 @@ def specs() -> dict[str, Spec]:
     return found
 
 
+def time_limit(name: str) -> int:
+    """Return the seconds that a worker may take for a message of the model."""
+    return specs()[name].time_limit
+
+
 def loader(name: str) -> Load:
     """Import the model's runtime and return its `load`. Only a worker calls this."""
     load: Load = importlib.import_module(f"models.{name}.model").load

@@ -1,4 +1,7 @@
-"""Accepts submissions: the one statement that makes them tasks, and what an idempotency key does to it."""
+"""Accepts submissions: the one statement that makes them tasks, and what an idempotency key does to it.
+
+It is a transaction by itself: sent on a connection that commits by itself, it costs one round trip.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,8 +54,8 @@ WITH given AS (
     SELECT * FROM unnest(
         CAST(:ids AS uuid[]), CAST(:models AS text[]), CAST(:counts AS int[]), CAST(:priorities AS smallint[]),
         CAST(:deadlines AS timestamptz[]), CAST(:seconds AS double precision[]), CAST(:clients AS text[]),
-        CAST(:keys AS text[]), CAST(:fingerprints AS bytea[])
-    ) AS given (id, model, n_inputs, priority, deadline, seconds, client, key, fingerprint)
+        CAST(:keys AS text[]), CAST(:fingerprints AS bytea[]), CAST(:callbacks AS text[])
+    ) AS given (id, model, n_inputs, priority, deadline, seconds, client, key, fingerprint, callback)
 ), accepted AS (
     INSERT INTO tasks
         (id, model, n_inputs, priority, deadline, client, idempotency_key, request_fingerprint)
@@ -65,12 +68,11 @@ WITH given AS (
     INSERT INTO task_inputs (task_id, payload)
     SELECT id, payload
     FROM unnest(CAST(:ids AS uuid[]), CAST(:payloads AS bytea[])) AS inputs (id, payload) JOIN accepted USING (id)
+), called AS (
+    INSERT INTO webhooks (task_id, url)
+    SELECT id, callback FROM given JOIN accepted USING (id) WHERE callback IS NOT NULL
 )
 SELECT id FROM accepted
-""")
-
-_CALLBACKS = text("""
-INSERT INTO webhooks (task_id, url) SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:urls AS text[]))
 """)
 
 _FIRST = text("""
@@ -79,8 +81,11 @@ WHERE idempotency_key = :key AND client IS NOT DISTINCT FROM :client
 """)
 
 
-async def insert(connection: AsyncConnection, submissions: Sequence[Submission]) -> list[Accepted | KeyReused]:
-    """Store the submissions as PENDING tasks, all or none, and say of each what became of it; the caller commits."""
+async def insert(connection: AsyncConnection, submissions: Sequence[Submission]) -> set[UUID]:
+    """Store the submissions as PENDING tasks, all or none, and return the ids of those that are stored.
+
+    What is missing has an idempotency key that stands for a task already: see `first`.
+    """
     values = {
         "ids": [s.task_id for s in submissions],
         "models": [s.model for s in submissions],
@@ -91,20 +96,16 @@ async def insert(connection: AsyncConnection, submissions: Sequence[Submission])
         "clients": [s.client for s in submissions],
         "keys": [s.idempotency_key for s in submissions],
         "fingerprints": [s.fingerprint for s in submissions],
+        "callbacks": [s.callback_url for s in submissions],
         "payloads": [s.payload for s in submissions],
     }
-    new = set((await connection.execute(_ACCEPT, values)).scalars())
-    callbacks = [s for s in submissions if s.callback_url is not None and s.task_id in new]
-    if callbacks:
-        told = {"ids": [s.task_id for s in callbacks], "urls": [s.callback_url for s in callbacks]}
-        await connection.execute(_CALLBACKS, told)
-    return [Accepted(s.task_id) if s.task_id in new else await _first(connection, s) for s in submissions]
+    return set((await connection.execute(_ACCEPT, values)).scalars())
 
 
-async def _first(connection: AsyncConnection, submission: Submission) -> Accepted | KeyReused:
-    """Return the task that the submission's key stands for."""
+async def first(connection: AsyncConnection, submission: Submission) -> Accepted:
+    """Return the task that the submission's key stands for. Raises KeyReused."""
     key = {"key": submission.idempotency_key, "client": submission.client}
     row = (await connection.execute(_FIRST, key)).one()
     if row.request_fingerprint != submission.fingerprint:
-        return KeyReused(submission.idempotency_key)
+        raise KeyReused(submission.idempotency_key)
     return Accepted(row.id, Status(row.status), replayed=True)

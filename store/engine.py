@@ -1,6 +1,9 @@
 """Opens PostgreSQL: psycopg2 for programs that may block, asyncpg for the handler, whose event loop must not."""
 
-from sqlalchemy import URL, Engine, create_engine, make_url
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 CONNECT_TIMEOUT = 5  # seconds; a host that drops packets must not hold a start-up for minutes
@@ -41,11 +44,10 @@ def connect(url: str, *, pool_size: int = 2, ping: bool = True) -> Engine:
 
 def connect_async(url: str, *, pool_size: int = 5, timeout: float = 30) -> AsyncEngine:
     """Open PostgreSQL for an event loop; a statement that gets no answer for `timeout` seconds raises TimeoutError."""
-    return create_async_engine(
+    engine = create_async_engine(
         sync_url(url).set(drivername="postgresql+asyncpg"),
         pool_size=pool_size,
         max_overflow=0,
-        pool_pre_ping=True,
         hide_parameters=True,  # the log of a failed statement must not show anybody's inputs
         pool_timeout=CONNECT_TIMEOUT,
         connect_args={
@@ -54,3 +56,16 @@ def connect_async(url: str, *, pool_size: int = 5, timeout: float = 30) -> Async
             "server_settings": {"application_name": "millrace", **SESSION},
         },
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def single(engine: AsyncEngine) -> AsyncEngine:
+    """Return the same connections for statements that are transactions by themselves: one round trip, not three."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _refuse_closed(connection: Any, *_: Any) -> None:
+    """Have the pool open another. An event loop hears of a connection's end: asking the server tells no more."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError

@@ -11,14 +11,12 @@ from uuid import UUID
 
 import redis
 import structlog
-from celery import Celery
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from broker.config import create_celery
 from broker.finished import Announcer
 from broker.message import MAX_TASKS
-from broker.publisher import PublishFailed, publish, queue_lengths
+from broker.publisher import Publisher, PublishFailed
 from broker.settings import BrokerSettings
 from models import catalogue
 from store import claims, workers
@@ -40,9 +38,11 @@ PROMOTED = MAX_TASKS
 
 
 class Rescue:
-    def __init__(self, engine: Transactions, app: Celery, announcer: Announcer, settings: RescueSettings) -> None:
+    def __init__(
+        self, engine: Transactions, publisher: Publisher, announcer: Announcer, settings: RescueSettings
+    ) -> None:
         self._engine = engine
-        self._app = app
+        self._publisher = publisher
         self._announcer = announcer
         self._settings = settings
         self._patience = timedelta(seconds=settings.republish_after_seconds)
@@ -94,7 +94,7 @@ class Rescue:
         counts: dict[tuple[str, int], int] = {}
         try:
             for model in catalogue.specs():
-                for priority, messages in queue_lengths(self._app, model).items():
+                for priority, messages in self._publisher.waiting(model).items():
                     counts[model, priority] = messages
         except PublishFailed as error:
             log.warning("redis_unreachable", error=str(error))
@@ -111,7 +111,7 @@ class Rescue:
 
     def _publish(self, tasks: list[WaitingTask], *, alone: bool) -> None:
         try:
-            publish(self._app, tasks, lambda model: catalogue.specs()[model].time_limit, alone=alone)
+            self._publisher.publish(tasks, alone=alone)
         except PublishFailed as error:  # they are PENDING, and a later round publishes them
             log.warning("publish_failed", error=str(error))
 
@@ -122,7 +122,7 @@ def main() -> None:
     redis_url = str(broker.redis_url)
     store = StoreSettings()
     engine = WatchedEngine(connect(str(store.database_url)), store.database_timeout_seconds)
-    rescue = Rescue(engine, create_celery(redis_url), Announcer(redis_url), RescueSettings())
+    rescue = Rescue(engine, Publisher(redis_url, catalogue.time_limit), Announcer(redis_url), RescueSettings())
     stopping = threading.Event()
 
     def stop(*_: Any) -> None:

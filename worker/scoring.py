@@ -77,7 +77,7 @@ def score(
 
 @persistently
 def _claim(engine: Transactions, task_ids: Sequence[UUID], lease: timedelta) -> list[ClaimedTask]:
-    with engine.begin() as connection:
+    with engine.begin(single=True) as connection:
         return claims.claim(connection, task_ids, lease)
 
 

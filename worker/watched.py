@@ -21,25 +21,27 @@ STUCK = 75
 
 
 class Transactions(Protocol):
-    """What opens transactions: an Engine, or a watched one."""
+    """What opens transactions."""
 
-    def begin(self) -> AbstractContextManager[Connection]: ...
+    def begin(self, *, single: bool = False) -> AbstractContextManager[Connection]:
+        """Open a transaction. A `single` statement is one by itself, in one round trip: no BEGIN, no COMMIT."""
 
 
 class WatchedEngine:
     def __init__(self, engine: Engine, seconds: float) -> None:
         """Give every transaction so many seconds; one that takes longer ends the process."""
         self._engine = engine
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._seconds = seconds
         self._begun: dict[object, float] = {}
         threading.Thread(target=self._watch, name="watch transactions", daemon=True).start()
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self, *, single: bool = False) -> Iterator[Connection]:
         transaction = object()
         self._begun[transaction] = monotonic()
         try:
-            with self._engine.begin() as connection:
+            with (self._single if single else self._engine).begin() as connection:
                 yield connection
         finally:
             del self._begun[transaction]

@@ -159,7 +159,7 @@ class Deliverer:
         while True:
             try:
                 async for ended in listen(self._redis_url):
-                    self._heard.update(ended)
+                    self._heard.update(map(UUID, ended))
                     if not ended or len(self._heard) > MAX_HEARD:  # listening has begun anew, or too much was said
                         self._heard.clear()
                         self._sweep_at = 0.0

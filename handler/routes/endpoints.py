@@ -15,7 +15,7 @@ from handler.problems import pointer
 from handler.reading import scored
 from handler.receiving import FORM, JSON, content_type, form_fields, json_value, receive
 from handler.services import Services, Serving
-from handler.submitting import accept, wishes
+from handler.submitting import accept_and_read, wishes
 from models.contract import Spec
 from models.endpoint import Endpoint
 
@@ -50,8 +50,9 @@ def _answer(spec: Spec, endpoint: Endpoint) -> Callable[..., Awaitable[Response]
             return (*endpoint.locate(position, str(place[0])), *place[1:]) if place else ()
 
         taken = parsing.validated(spec, services.manifests[spec.name], inputs, locate)
-        accepted = await accept(services, client, spec, wanted, *taken)
-        task = await scored(services, accepted.task_id, client, services.settings.answer_wait_seconds)
+        wait = services.settings.answer_wait_seconds
+        _, task = await accept_and_read(services, client, spec, wanted, taken, wait)
+        scored(task, wait)
         columns = {name: task.get(name, [None] * len(inputs)) for name in answered_fields(spec)}
         seconds = (task["finished_at"] - task["started_at"]).total_seconds()
         return json(endpoint.outputs(body, columns, seconds))

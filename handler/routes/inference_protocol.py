@@ -17,7 +17,7 @@ from handler.receiving import JSON, bounded
 from handler.routes.health import readiness
 from handler.routes.models import ready_processes
 from handler.services import Services, Serving
-from handler.submitting import accept, wishes
+from handler.submitting import accept_and_read, wishes
 from models.contract import Column, Spec
 
 NAME, VERSION = "millrace", "0.1.0"
@@ -180,9 +180,9 @@ async def infer(
     inferring.check_outputs(asked, answered)
     inputs = inferring.rows(spec, asked, raw)
     taken = parsing.taken(spec, services.manifests[spec.name], inputs, inferring.locate)
-    accepted = await accept(services, client, spec, wanted, *taken)
-    task = await scored(services, accepted.task_id, client, services.settings.answer_wait_seconds)
-    return inferring.respond(spec, asked, task, answered)
+    wait = services.settings.answer_wait_seconds
+    _, task = await accept_and_read(services, client, spec, wanted, taken, wait)
+    return inferring.respond(spec, asked, scored(task, wait), answered)
 
 
 router.add_api_route("/models/{model}/infer", infer, **_INFER)

@@ -10,9 +10,9 @@ from handler.answers import Accepted, any_task, json
 from handler.fast_lane import Answer
 from handler.identity import Client
 from handler.openapi import documented
-from handler.reading import read, unknown_model
+from handler.reading import unknown_model
 from handler.services import Serving
-from handler.submitting import accept, wishes
+from handler.submitting import accept, accept_and_read, wishes
 from models.contract import Spec
 from store import accepting
 from store.states import FINAL
@@ -68,7 +68,7 @@ def _submit(spec: Spec) -> Callable[..., Awaitable[Response]]:
         """Store a JSON array of inputs and answer at once; the scores are read at `GET /task/{task_id}`."""
         wanted = wishes(request, services)
         taken = await parsing.read_batch(request, spec, services.manifests[spec.name], services.settings.max_body_bytes)
-        return _stored(await accept(services, client, spec, wanted, *taken))
+        return _stored(await accept(services, client, spec, wanted, taken))
 
     return submit
 
@@ -78,8 +78,8 @@ def _predict(spec: Spec) -> Callable[..., Awaitable[Response]]:
         """Submit one input and wait a few seconds for its score: 200 with the finished task, else 202."""
         wanted = wishes(request, services)
         taken = await parsing.read_one(request, spec, services.manifests[spec.name], services.settings.max_body_bytes)
-        accepted = await accept(services, client, spec, wanted, *taken)
-        body = await read(services, accepted.task_id, client, services.settings.predict_wait_seconds)
+        wait = services.settings.predict_wait_seconds
+        accepted, body = await accept_and_read(services, client, spec, wanted, taken, wait)
         return json(body) if body["status"] in FINAL else _stored(accepted)
 
     return predict

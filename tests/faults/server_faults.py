@@ -10,7 +10,8 @@ from sqlalchemy import text
 
 from broker.config import create_celery
 from broker.message import queue_of
-from broker.publisher import publish
+from broker.publisher import Publisher
+from models import catalogue
 from models.report_scorer.spec import SPEC
 from store.engine import connect
 from tests.faults.proxy import Proxy
@@ -50,9 +51,10 @@ def duplicate_and_reorder_messages(site: Site, chance: random.Random) -> None:
     with site.one_at_postgres, site.engine.connect() as connection:
         recent = connection.execute(text("SELECT id, model, n_inputs, priority FROM tasks ORDER BY id DESC LIMIT 300"))
         tasks = [tuple(row) for row in recent]
-    with site.one_at_redis, create_celery(site.valkey.url) as app, redis.Redis.from_url(site.valkey.url) as client:
+    publisher = Publisher(site.valkey.url, catalogue.time_limit)
+    with site.one_at_redis, redis.Redis.from_url(site.valkey.url) as client:
         for _ in range(10):
-            publish(app, chance.sample(tasks, len(tasks) // 5), lambda _: SPEC.time_limit)
+            publisher.publish(chance.sample(tasks, len(tasks) // 5))
             queues = [key for key in client.keys(f"{queue_of(SPEC.name)}*") if client.type(key) == b"list"]
             for queue in queues:
                 if waiting := client.lrange(queue, 0, MOST):
@@ -71,7 +73,8 @@ def fill_redis(site: Site, chance: random.Random) -> None:
 def send_garbage(site: Site, chance: random.Random) -> None:
     """Put messages into the queue that no handler has sent."""
     with site.one_at_redis, create_celery(site.valkey.url) as app, redis.Redis.from_url(site.valkey.url) as client:
-        publish(app, [(uuid4(), SPEC.name, 1, 1) for _ in range(10)], lambda _: SPEC.time_limit, alone=True)
+        publisher = Publisher(site.valkey.url, catalogue.time_limit)
+        publisher.publish([(uuid4(), SPEC.name, 1, 1) for _ in range(10)], alone=True)
         for kwargs in ({}, {"task_ids": ["no id"]}, {"task_ids": 7}):
             app.send_task(queue_of(SPEC.name), kwargs=kwargs, queue=queue_of(SPEC.name))
         app.send_task("score.unknown", queue=queue_of(SPEC.name))

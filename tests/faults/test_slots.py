@@ -10,9 +10,9 @@ import redis
 from kombu import Connection, Consumer, Queue
 from uuid_utils.compat import uuid7
 
-from broker.config import OPTIONS, create_celery
+from broker.config import OPTIONS
 from broker.message import queue_of
-from broker.publisher import publish
+from broker.publisher import Publisher
 from cli.embedded import Server, start_valkey
 from models.report_scorer.spec import SPEC
 from tests.running import temporary_open_folder
@@ -34,8 +34,7 @@ def valkey() -> Iterator[Server]:
 @pytest.fixture
 def connection(valkey: Server) -> Iterator[Connection]:
     """A worker's connection, with two messages in its queue."""
-    with create_celery(valkey.url) as app:
-        publish(app, [(uuid7(), SPEC.name, 1, 1) for _ in range(2)], lambda _: 60, alone=True)
+    Publisher(valkey.url, lambda _: 60).publish([(uuid7(), SPEC.name, 1, 1) for _ in range(2)], alone=True)
     with Connection(valkey.url, transport=gate.Transport, transport_options=IMPATIENT) as connection:
         yield connection
 

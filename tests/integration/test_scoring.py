@@ -20,6 +20,7 @@ from store.tables import task_inputs, tasks
 from tests.running import REPORT
 from worker import scoring
 from worker.residency import GoldenRowsDiffer, Resident, check_golden_rows
+from worker.watched import WatchedEngine
 
 LEASE = timedelta(seconds=20)
 POISON = 666
@@ -49,7 +50,8 @@ def add_task(engine: Engine, *reports: dict[str, object]) -> UUID:
 
 
 def score(engine: Engine, model: Resident, *task_ids: UUID) -> list[UUID]:
-    ended = scoring.score(engine, model, task_ids, LEASE, lambda _: contextlib.nullcontext())
+    watched = WatchedEngine(engine, seconds=60)
+    ended = scoring.score(watched, model, task_ids, LEASE, lambda _: contextlib.nullcontext())
     return [task.claim.task_id for task in ended]
 
 

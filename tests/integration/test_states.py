@@ -26,6 +26,7 @@ from store.engine import connect_async
 from tests.running import REPORT
 from worker import scoring
 from worker.residency import Resident
+from worker.watched import WatchedEngine
 
 LEASE = timedelta(seconds=60)
 LAPSED = timedelta(seconds=-1)
@@ -51,6 +52,7 @@ class Tasks(RuleBasedStateMachine):
     """What the store must say is kept in `expected`, by task id."""
 
     engine: Engine
+    watched: WatchedEngine
     database_url: str
     ids = Bundle("ids")
 
@@ -150,7 +152,7 @@ class Tasks(RuleBasedStateMachine):
         for task_id, attempt in ours.items():
             self.expected[task_id], self.claims[task_id] = "STARTED", attempt
         resident = Resident(SPEC, artifact.current(SPEC.name), Hooked(meanwhile))
-        ended = scoring.score(self.engine, resident, chunk, LEASE, lambda _: contextlib.nullcontext())
+        ended = scoring.score(self.watched, resident, chunk, LEASE, lambda _: contextlib.nullcontext())
         still_ours = {t for t, attempt in ours.items() if (self.expected[t], self.claims[t]) == ("STARTED", attempt)}
         assert {task.claim.task_id for task in ended} == still_ours
         for task_id in still_ours:
@@ -193,7 +195,9 @@ class Tasks(RuleBasedStateMachine):
 
 @pytest.mark.timeout(300)
 def test_any_order_of_events_keeps_the_promises(engine: Engine, database_url: str) -> None:
-    machine = type("TasksHere", (Tasks,), {"engine": engine, "database_url": database_url})
+    machine = type(
+        "TasksHere", (Tasks,), {"engine": engine, "watched": WatchedEngine(engine, 60), "database_url": database_url}
+    )
     run_state_machine_as_test(
         machine,
         settings=settings(
