@@ -10,6 +10,7 @@ from rich.table import Table
 from bench.comparison import compare as lines_of
 from bench.load_commands import run_published, run_schedule, saturate
 from bench.schedule_commands import FILE, make_schedule, replay
+from bench.study_commands import aged, growth, memory, overload, overtaking
 from bench.yardstick_commands import peers, yardstick
 
 
@@ -32,5 +33,7 @@ def compare(a: Path, b: Path) -> None:
     Console(highlight=False).print(table)
 
 
-for command in (make_schedule, replay, run_schedule, saturate, run_published, compare, yardstick, peers):
+loads = (make_schedule, replay, run_schedule, saturate, run_published, compare)
+studies = (yardstick, peers, growth, aged, overload, overtaking, memory)
+for command in (*loads, *studies):
     bench.add_command(command)

@@ -6,6 +6,7 @@ It is all that a client may see, so it works on any installation; whoever else s
 import asyncio
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,6 +37,13 @@ class Task:
     submitted: float
     started: float | None
     finished: float | None
+
+
+def task_id(body: bytes) -> str | None:
+    """Return the id in the answer to a submission."""
+    with suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(body)["task_id"])
+    return None
 
 
 def newest(target: Target) -> str | None:

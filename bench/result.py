@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from hdrh.histogram import HdrHistogram
 
 from bench.executor import Run, Seen
 from bench.kinds import kind
-from bench.outcome import Task
+from bench.outcome import Task, task_id
 from bench.processes import Usage
 
 FORMAT = "millrace-run-1"
@@ -46,7 +45,7 @@ def result(
     seen = sorted(run.seen, key=lambda request: request.due)
     accepted = [request for request in seen if 200 <= request.status < 300]
     listed = {task.id: task for task in tasks or ()}
-    ids = [_task_id(request) for request in accepted if kind(request.kind).answers == "task"]
+    ids = [task_id(request.body) for request in accepted if kind(request.kind).answers == "task"]
     counts = {
         "requests": len(seen),
         "inputs": sum(request.size for request in seen),
@@ -54,7 +53,7 @@ def result(
         "refused": sum(request.status in REFUSALS for request in seen),
         "failed": sum(not 200 <= request.status < 300 and request.status not in REFUSALS for request in seen),
         "tasks": Counter(task.status for task in listed.values()),
-        "lost": sum(task_id not in listed for task_id in ids) if tasks is not None else None,
+        "lost": sum(one not in listed for one in ids) if tasks is not None else None,
         "causes": Counter(_cause(request) for request in seen if not 200 <= request.status < 300).most_common(8),
     }
     return {
@@ -175,12 +174,6 @@ def _by_span(good: Sequence[Seen], edges: Any, point: float) -> list[float | Non
         round(float(np.percentile(took[spans == span], point)) * 1000, 3) if np.any(spans == span) else None
         for span in range(len(edges) - 1)
     ]
-
-
-def _task_id(request: Seen) -> str | None:
-    with suppress(ValueError, KeyError, TypeError):
-        return str(json.loads(request.body)["task_id"])
-    return None  # no id is as good as lost
 
 
 def _cause(request: Seen) -> str:

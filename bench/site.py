@@ -67,6 +67,8 @@ def servers() -> Iterator[Servers]:
         yield Servers(postgres.url, valkey.url, folder, pids)
 
 
+_STORED = text("SELECT count(*), max(scored_at) FROM report_scores WHERE scored_at > :begin")
+
 Stored: TypeAlias = tuple[int, float]
 """How many scores are stored, and when the last came (seconds since 1970)."""
 
@@ -104,16 +106,24 @@ class Site:
 
 @contextmanager
 def millrace(
-    servers: Servers, database: str, prepare: Callable[[str], None] = lambda database_url: None, **settings: str
+    servers: Servers,
+    database: str,
+    prepare: Callable[[str], None] = lambda database_url: None,
+    **settings: str,
 ) -> Iterator[Site]:
-    """Run handler, worker and rescue as `make up` does, one worker process."""
+    """Run handler, worker and rescue as `make up` does, with one worker process unless the settings say more."""
     url = servers.new_database(database)
     upgrade(url)
     prepare(url)
     port = free_port()
     handler = ["uvicorn", "--factory", "handler.app:create_app", "--no-access-log", f"--port={port}"]
     programs = {"handler": handler, "worker": ["worker"], "rescue": ["worker.rescue"]}
-    environment = {"AUTH": "off", "WORKER_CONCURRENCY": "1", "LOG_LEVEL": "WARNING", **settings}
+    environment = {
+        "AUTH": "off",
+        "WORKER_CONCURRENCY": "1",
+        "LOG_LEVEL": "WARNING",
+        **settings,
+    }
     with _running("millrace", servers, url, port, programs, environment, CANCEL) as site:
         site.warm_up()
         yield site
@@ -171,9 +181,12 @@ def _running(
         undo.callback(database.dispose)
         pids = {part: process.pid for part, process in started.items()}
 
+        with database.connect() as connection:
+            begin = connection.scalar(text("SELECT now()"))
+
         def stored(size: int) -> Stored:
             with database.connect() as connection:
-                count, last = connection.execute(text("SELECT count(*), max(scored_at) FROM report_scores")).one()
+                count, last = connection.execute(_STORED, {"begin": begin}).one()
             return count, last.timestamp() if last else 0.0
 
         def forget() -> None:

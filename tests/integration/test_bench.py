@@ -7,8 +7,9 @@ from statistics import median
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import Engine, text
 
-from bench import executor, published, site
+from bench import executor, filling, published, site
 from bench.programs import NotReady
 from bench.site import Site
 from bench.yardstick import Plan, scored_per_second
@@ -102,6 +103,17 @@ def test_millrace_scores_many_times_as_fast_as_the_plain_design(servers: Servers
         for size, connections, least in ((1, 64, LEAST_ONE), (1_000, 8, LEAST_THOUSAND)):
             ratios = [speed(millrace, size, connections) / speed(plain, size, connections) for _ in range(3)]
             assert median(ratios) > least, f"{size} a submission: {ratios}"
+
+
+def test_a_filled_store_reads_as_a_used_one(engine: Engine, database_url: str) -> None:
+    filling.fill(database_url, 3_000)
+    with engine.connect() as connection:
+        row = connection.execute(
+            text("""
+            SELECT count(*), sum(n_inputs), max(submitted_at) < now() - interval '1 year',
+                   (SELECT count(*) FROM report_scores JOIN tasks ON id = task_id) FROM tasks""")
+        )
+        assert row.one() == (1_002, 3_000, True, 3_000)
 
 
 def speed(running: Site, size: int, connections: int) -> float:

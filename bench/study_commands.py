@@ -1,0 +1,83 @@
+"""`millrace bench growth`, `aged`, `overload`, `overtaking`, `memory`: each on platforms and servers of its own."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from bench import studies
+from bench.site import servers
+
+
+def _counts(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    try:
+        return [int(count) for count in value.split(",")]
+    except ValueError:
+        raise click.BadParameter("give numbers with commas between them: 1,2,4") from None
+
+
+@click.command()
+@click.option("--workers", callback=_counts, default="1,2,4", show_default=True, help="worker processes")
+@click.option("--handlers", callback=_counts, default="1,2", show_default=True, help="handler processes")
+@click.option("--rounds", default=3, show_default=True)
+def growth(workers: list[int], handlers: list[int], rounds: int) -> None:
+    """Measure how the speed grows with processes and with the inputs of a submission."""
+    with servers() as own:
+        _print(studies.growth(own, workers, handlers, rounds, _tell))
+
+
+@click.command()
+@click.option("--predictions", default=10_000_000, show_default=True, help="stored beforehand")
+@click.option("--rounds", default=3, show_default=True)
+def aged(predictions: int, rounds: int) -> None:
+    """Compare an empty database with one that years of use have filled, by turns."""
+    with servers() as own:
+        _print(studies.aged(own, predictions, rounds, _tell))
+
+
+@click.command()
+@click.option("--times", default=3.0, show_default=True, help="of what it can score")
+@click.option("--seconds", default=60.0, show_default=True)
+@click.option("--backlog-seconds", default=3.0, show_default=True, help="what may wait, as seconds of scoring")
+def overload(times: float, seconds: float, backlog_seconds: float) -> None:
+    """Offer more than can be scored: what is accepted, refused, lost, and how soon it is over."""
+    with servers() as own:
+        figures = asdict(studies.overload(own, times, seconds, backlog_seconds, _tell))
+        _print({"": name.replace("_", " "), "figure": f"{value:,.4g}"} for name, value in figures.items())
+
+
+@click.command()
+@click.option("--batch", default=10_000, show_default=True)
+def overtaking(batch: int) -> None:
+    """Measure single reports at high priority while batches wait at a lower one."""
+    with servers() as own:
+        _print(studies.overtaking(own, batch))
+
+
+@click.command()
+def memory() -> None:
+    """Measure how much memory handler and worker (report scorer only) take under load."""
+    with servers() as own:
+        _print(studies.memory(own))
+
+
+def _print(rows: Iterable[studies.Row]) -> None:
+    table: Table | None = None
+    for row in rows:
+        if table is None:
+            table = Table(*row, box=None)
+            for column in table.columns[1:]:
+                column.justify = "right"
+        table.add_row(*(f"{value:,}" if isinstance(value, int | float) else value for value in row.values()))
+    if table is not None:
+        console = Console(highlight=False)
+        console.width = max(console.width, 110)
+        console.print(table)
+    click.echo(f"{os.cpu_count()} cores, generator and servers included.")
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
