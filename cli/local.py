@@ -13,7 +13,10 @@ _ADDRESSES = FOLDER / "addresses.json"
 
 
 def remember(database_url: str, redis_url: str) -> None:
-    """Note where the servers of the running platform are; they hold passwords, so the file is for its owner only."""
+    """Note where the servers of the running platform are, the database by its owner's URL.
+
+    They hold passwords, so the file is for its owner only.
+    """
     _write(_ADDRESSES, json.dumps({"database_url": database_url, "redis_url": redis_url}))
 
 
@@ -22,8 +25,8 @@ def forget() -> None:
 
 
 def database_url() -> str | None:
-    """Return DATABASE_URL, or else where the `millrace up` of this checkout keeps its database, if it runs."""
-    if url := os.environ.get("DATABASE_URL"):
+    """Return the owner's URL, or DATABASE_URL, or else where the `millrace up` of this checkout keeps its database."""
+    if url := os.environ.get("MIGRATIONS_DATABASE_URL") or os.environ.get("DATABASE_URL"):
         return url
     try:
         addresses: dict[str, str] = json.loads(_ADDRESSES.read_text(encoding="utf-8"))
@@ -37,6 +40,14 @@ def flower_password() -> str:
     file = FOLDER / "flower-password"
     if not file.exists():
         _write(file, secrets.token_urlsafe(12))
+    return file.read_text(encoding="utf-8")
+
+
+def programs_password() -> str:
+    """Return the password of the programs' role in the embedded database, made at the first start."""
+    file = FOLDER / "programs-password"
+    if not file.exists():
+        _write(file, secrets.token_urlsafe(24))
     return file.read_text(encoding="utf-8")
 
 

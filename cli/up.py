@@ -18,13 +18,14 @@ from pydantic import Field, PostgresDsn, RedisDsn, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import func, select
+from sqlalchemy import func, make_url, select
 
 from cli import embedded, local
 from cli.programs import KeepsEnding, Program
 from migrations.revisions import upgrade
 from store import workers
 from store.engine import connect
+from store.tables import APP
 
 START_SECONDS = 60
 STOP_SECONDS = 6
@@ -43,6 +44,7 @@ class UpSettings(BaseSettings):
     auth: Literal["required", "off"] = Field(default="off", description="off, as all ports are on loopback only")
     worker_concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1)
     database_url: PostgresDsn | None = Field(default=None, description="instead of the embedded PostgreSQL")
+    migrations_database_url: PostgresDsn | None = Field(default=None, description="its owner's, if it has another")
     redis_url: RedisDsn | None = Field(default=None, description="instead of the embedded Valkey")
 
 
@@ -105,20 +107,28 @@ class _Up:
                 self._postgres = embedded.start_postgres(local.FOLDER / "postgres")
             if self._settings.redis_url is None:
                 self._valkey = embedded.start_valkey(local.FOLDER / "valkey")
-            database_url = self._postgres.url if self._postgres else str(self._settings.database_url)
+            owner_url, programs_url = self._databases()
             redis_url = self._valkey.url if self._valkey else str(self._settings.redis_url)
-            local.remember(database_url, redis_url)
+            local.remember(owner_url, redis_url)
             status.update("Bringing the schema up to date …")
-            upgrade(database_url)
-            self._engine = connect(database_url)
+            upgrade(owner_url, programs_url)
+            self._engine = connect(programs_url)
             with self._engine.connect() as connection:
                 start = connection.scalar(select(func.now()))
             status.update("Starting the handler, the worker, rescue, webhooks and Flower …")
-            self._programs = self._make_programs(database_url, redis_url)
+            self._programs = self._make_programs(programs_url, redis_url)
             for program in self._programs:
                 program.start()
             status.update("Loading the models …")
             self._wait_until_ready(start)
+
+    def _databases(self) -> tuple[str, str]:
+        """Return the URLs of the database's owner, who migrates, and of the programs, who may do less."""
+        if self._postgres is not None:
+            programs = make_url(self._postgres.url).set(username=APP, password=local.programs_password())
+            return self._postgres.url, programs.render_as_string(hide_password=False)
+        programs_url = str(self._settings.database_url)
+        return str(self._settings.migrations_database_url or programs_url), programs_url
 
     def _make_programs(self, database_url: str, redis_url: str) -> list[Program]:
         logs = local.FOLDER / "logs"

@@ -1,14 +1,14 @@
 """Alembic's entry: one migration at a time, over the platform's tables and every model's own."""
 
 from alembic import context
-from sqlalchemy import MetaData, text
+from sqlalchemy import MetaData, make_url, text
 
+from migrations.settings import addresses
 from models.catalogue import specs
 from store import tables
 from store.engine import connect
 from store.predictions import predictions_table
-from store.roles import let_analyst_read
-from store.settings import StoreSettings
+from store.roles import grant
 
 LOCK = 0x6D696772  # any number that nobody else uses: "migr"
 
@@ -24,8 +24,9 @@ def schema() -> MetaData:
 
 
 def migrate() -> None:
-    url = context.config.attributes.get("database_url") or str(StoreSettings().database_url)
-    engine = connect(url)
+    given = context.config.attributes
+    owner, programs = (given["database_url"], given["programs_url"]) if given["database_url"] else addresses()
+    engine = connect(owner)
     target = schema()
     with engine.connect() as connection:
         # Containers that start together wait here for the first one, then find nothing to do.
@@ -34,7 +35,7 @@ def migrate() -> None:
         context.configure(connection=connection, target_metadata=target, transactional_ddl=True)
         with context.begin_transaction():
             context.run_migrations()
-            let_analyst_read(connection, target)
+            grant(connection, target, make_url(programs) if programs else None)
         connection.commit()
     engine.dispose()  # closes the session, which gives the lock back
 

@@ -9,11 +9,15 @@ from alembic.script import ScriptDirectory
 ROOM = Path(__file__).parent
 
 
-def config(database_url: str | None = None) -> Config:
-    """Return Alembic's configuration; without a URL it is read from the environment."""
+def config(database_url: str | None = None, programs_url: str | None = None) -> Config:
+    """Return Alembic's configuration; without a URL it is read from the environment.
+
+    `programs_url` is what the programs log in with, where that is not the owner.
+    """
     settings = Config()
     settings.set_main_option("script_location", str(ROOM).replace("%", "%%"))
     settings.attributes["database_url"] = database_url
+    settings.attributes["programs_url"] = programs_url
     return settings
 
 
@@ -30,6 +34,6 @@ def older() -> frozenset[str]:
     return frozenset(script.revision for script in ScriptDirectory(str(ROOM)).walk_revisions()) - {head()}
 
 
-def upgrade(database_url: str) -> None:
+def upgrade(database_url: str, programs_url: str | None = None) -> None:
     """Bring the database to the newest revision. Safe to call from several programs at once."""
-    command.upgrade(config(database_url), "head")
+    command.upgrade(config(database_url, programs_url), "head")

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
-from store.tables import ANALYST_READS
+from store.tables import ANALYST_READS, app_may
 
 ColumnDescription = tuple[str, str, bool]
 """Name, kind (a key of KINDS), nullable."""
@@ -58,7 +58,7 @@ def predictions_table(name: str, columns: Iterable[ColumnDescription], metadata:
         Column("scored_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
         # Rows arrive in the order of time, so a block-range index of a few kB serves every query by time.
         Index(f"{name}_scored_at", "scored_at", postgresql_using="brin"),
-        info=ANALYST_READS,
+        info=ANALYST_READS | app_may("SELECT", "INSERT"),
     )
 
 

@@ -31,8 +31,16 @@ metadata = MetaData(
     }
 )
 
-ANALYST_READS = {"analyst": True}
-"""Marks a table that the read-only role `analyst` may read."""
+ANALYST, APP = "analyst", "millrace_app"
+"""The roles that are not the owner; roles.py makes them. A table's `info` says what each may do with it."""
+
+ANALYST_READS = {ANALYST: ["SELECT"]}
+
+
+def app_may(*privileges: str) -> dict[str, list[str]]:
+    """Say what the programs do with a table, as GRANT words it: theirs is the least that lets them work."""
+    return {APP: list(privileges)}
+
 
 _statuses = ", ".join(f"'{status}'" for status in Status)
 
@@ -84,7 +92,7 @@ tasks = Table(
         postgresql_nulls_not_distinct=True,
         postgresql_where=text("idempotency_key IS NOT NULL"),
     ),
-    info=ANALYST_READS,
+    info=ANALYST_READS | app_may("SELECT", "INSERT", "UPDATE"),
     comment="One row a submission",
 )
 
@@ -93,7 +101,7 @@ task_inputs = Table(
     metadata,
     Column("task_id", Uuid, ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
     Column("payload", LargeBinary, nullable=False, comment="JSON array of the inputs, UTF-8, validated"),
-    info=ANALYST_READS,
+    info=ANALYST_READS | app_may("SELECT", "INSERT", "DELETE"),
     comment="Inputs that still wait for a score; a failed task keeps its row, so that it can be replayed",
 )
 
@@ -112,7 +120,7 @@ workers = Table(
     Column("working_since", DateTime(timezone=True), comment="on a chunk for this model; null: on none"),
     Column("ready_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    info=ANALYST_READS,
+    info=ANALYST_READS | app_may("SELECT", "INSERT", "UPDATE", "DELETE"),
     comment="Worker processes with the models that they have loaded; a row not seen for long is dead",
 )
 
@@ -126,6 +134,7 @@ api_keys = Table(
     Column("last_used_at", DateTime(timezone=True), comment="to the minute"),
     Column("revoked_at", DateTime(timezone=True)),
     CheckConstraint("octet_length(hash) = 32", name="hash_is_sha256"),
+    info=app_may("SELECT", "UPDATE (last_used_at)"),  # keys are made and revoked by the owner
     comment="Who may use the API; not for analysts",
 )
 
@@ -151,5 +160,6 @@ webhooks = Table(
         "task_id",
         postgresql_where=text("due_at IS NULL AND delivered_at IS NULL AND given_up_at IS NULL"),
     ),
+    info=app_may("SELECT", "INSERT", "UPDATE"),
     comment="Whom to tell that a task has ended",
 )

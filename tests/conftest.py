@@ -11,6 +11,7 @@ from sqlalchemy import Engine, make_url, text
 from cli.embedded import start_postgres, start_valkey
 from migrations.revisions import upgrade
 from store.engine import connect
+from store.tables import APP
 from tests.running import Platform, temporary_open_folder
 
 _numbers = itertools.count()
@@ -36,7 +37,8 @@ def servers() -> Iterator[Servers]:
 def template(servers: Servers) -> str:
     """A migrated database to copy: ten times as fast as migrating one for each test."""
     _create_database(servers, "template_millrace")
-    upgrade(_url(servers, "template_millrace"))
+    url = _url(servers, "template_millrace")
+    upgrade(url, as_app(url))
     return "template_millrace"
 
 
@@ -61,9 +63,15 @@ def engine(database_url: str) -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def platform(servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A handler, a worker and rescue that run for the whole session. Tests on it may not stop or break it."""
-    logs = tmp_path_factory.mktemp("platform")
-    with Platform(new_database(servers, template), empty_redis(servers, 1), logs, WORKER_MODELS="") as platform:
+    logs, url = tmp_path_factory.mktemp("platform"), new_database(servers, template)
+    with Platform(url, empty_redis(servers, 1), logs, WORKER_MODELS="", DATABASE_URL=as_app(url)) as platform:
         yield platform
+
+
+def as_app(database_url: str) -> str:
+    """Return the URL by which the programs log in: those of the shared platforms all run without the owner's rights."""
+    url = make_url(database_url).set(username=APP, password="the-programs-password")
+    return url.render_as_string(hide_password=False)
 
 
 def new_database(servers: Servers, template: str) -> str:

@@ -9,7 +9,7 @@ from psycopg2 import errors  # type: ignore[import-untyped]
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError
 
-from store.roles import ANALYST
+from store.tables import ANALYST
 
 _FOLDER = Path(__file__).parent
 _MARK = "-- "

@@ -23,6 +23,7 @@ from tests.running import REPORT, ROOT, eventually, free_port
 pytestmark = pytest.mark.compose
 
 PROJECT = "millrace-test"
+PASSWORDS = ("POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD", "REDIS_PASSWORD")
 OURS = ("handler", "worker", "rescue", "webhooks", "flower")
 LASTING = ("postgres", "redis", *OURS)
 COMPILERS = (
@@ -35,11 +36,10 @@ class Stack:
 
     def __init__(self, folder: Path) -> None:
         self.port, self.flower_port = free_port(), free_port()
-        self.passwords = {name: secrets.token_hex(16) for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "flower")}
+        self.passwords = {name: secrets.token_hex(16) for name in (*PASSWORDS, "flower")}
         example = (ROOT / ".env.example").read_text(encoding="utf-8")
         settings = {
-            "POSTGRES_PASSWORD": self.passwords["POSTGRES_PASSWORD"],
-            "REDIS_PASSWORD": self.passwords["REDIS_PASSWORD"],
+            **{name: self.passwords[name] for name in PASSWORDS},
             "FLOWER_BASIC_AUTH": f"somebody:{self.passwords['flower']}",
             "PORT": str(self.port),
             "FLOWER_PORT": str(self.flower_port),

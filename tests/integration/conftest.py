@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from store import keys
 from store.engine import connect
-from tests.conftest import Servers, empty_redis, new_database
+from tests.conftest import Servers, as_app, empty_redis, new_database
 from tests.running import Platform
 
 NewClient = Callable[..., httpx.Client]
@@ -20,7 +20,8 @@ def closed(servers: Servers, template: str, tmp_path_factory: pytest.TempPathFac
     """A platform that requires keys and logs everything."""
     logs = tmp_path_factory.mktemp("closed")
     database_url, redis_url = new_database(servers, template), empty_redis(servers, 2)
-    with Platform(database_url, redis_url, logs, AUTH="required", LOG_LEVEL="DEBUG") as platform:
+    settings = {"DATABASE_URL": as_app(database_url), "AUTH": "required", "LOG_LEVEL": "DEBUG"}
+    with Platform(database_url, redis_url, logs, **settings) as platform:
         yield platform
 
 

@@ -9,11 +9,11 @@ from pydantic_settings import BaseSettings
 
 from tests.running import ROOT
 
-ROOMS = ("handler", "worker", "broker", "store", "cli", "telemetry", "webhooks", "models")
+ROOMS = ("handler", "worker", "broker", "store", "cli", "telemetry", "webhooks", "models", "migrations")
 EXAMPLE = dict(re.findall(r"^([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / ".env.example").read_text(encoding="utf-8"), re.M))
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 
-SECRETS_AND_PLACES = {"FLOWER_BASIC_AUTH", "DATABASE_URL", "REDIS_URL"}
+SECRETS_AND_PLACES = {"FLOWER_BASIC_AUTH", "DATABASE_URL", "MIGRATIONS_DATABASE_URL", "REDIS_URL"}
 """Settings that have no default, or whose example is none."""
 
 
