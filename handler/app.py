@@ -12,14 +12,17 @@ from typing import Any
 import structlog
 from fastapi import Depends, FastAPI
 from fastapi_swagger import patch_fastapi
+from starlette.types import ASGIApp
 
 from broker.publisher import Publisher
 from broker.settings import BrokerSettings
 from handler import identity, openapi, problems
 from handler.backlog import Backlog
 from handler.fast_lane import Handler
+from handler.headers import Headers, across_origins
 from handler.intake import Intake
 from handler.keyring import Keyring
+from handler.patience import Patience
 from handler.rate import Limiter, Rate
 from handler.routes import endpoints, health, inference_protocol, models, submissions, tasks, workers
 from handler.services import Services, prediction_tables
@@ -56,7 +59,7 @@ def _before_stopping(act: Callable[[], None]) -> None:
         signal.signal(how, stop)
 
 
-def create_app() -> FastAPI:
+def create_app() -> ASGIApp:
     """Read the settings and put the handler together; it connects when it starts to serve."""
     logs.configure(logs.LogSettings())
     settings, store, broker = HandlerSettings(), StoreSettings(), BrokerSettings()
@@ -71,6 +74,7 @@ def create_app() -> FastAPI:
         intake = Intake(engine, Publisher(str(broker.redis_url), time_limit))
         waiters = Waiters(str(broker.redis_url))
         backlog = Backlog(engine, settings.max_backlog_inputs)
+        patience = Patience(settings.body_timeout_seconds)
         app.state.services = Services(
             settings,
             webhooks,
@@ -86,8 +90,9 @@ def create_app() -> FastAPI:
             older(),
             Keyring(engine) if guarded else None,
             Limiter(Rate.parse(settings.rate_limit)) if settings.rate_limit else None,
+            patience,
         )
-        running = [asyncio.create_task(part.run()) for part in (intake, waiters, backlog)]
+        running = [asyncio.create_task(part.run()) for part in (intake, waiters, backlog, patience)]
         if (keyring := app.state.services.keyring) is not None:
             running.append(asyncio.create_task(keyring.run()))
         else:
@@ -135,6 +140,7 @@ def create_app() -> FastAPI:
     protocol = openapi.documented_errors(*keyed)
     app.include_router(inference_protocol.router, dependencies=[Depends(identity.identify)], responses=protocol)
     app.include_router(inference_protocol.open_router)
-    app.open_lane(exact=submissions.fast(specs()), task=tasks.read_task)
+    app.add_middleware(Headers)
+    app.open_lane(exact=submissions.fast(specs()), task=tasks.read_task)  # which appends them itself
     app.include_router(health.router)  # open: whoever asks whether we live has no key
-    return app
+    return across_origins(app, settings.origins)

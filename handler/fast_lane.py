@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from handler import problems
+from handler import headers, problems
 from handler.identity import identify
 from handler.services import Services
 
@@ -56,6 +56,7 @@ class Handler(FastAPI):
             response = await answer(request=request, services=services, client=client, **given)
         except Exception as error:
             response = problems.answer(request, error)
+        response.raw_headers += headers.ANSWER
         await response(scope, receive, send)
 
 

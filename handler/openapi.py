@@ -14,6 +14,11 @@ _DOCUMENTED: dict[int, tuple[Any, ...]] = {
         "Send an API key with the request, in the header Authorization: Bearer mr_…",
     ),
     404: ("There is none of this name or id", "unknown-task", "There is no task 019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01."),
+    408: (
+        "The body did not come within BODY_TIMEOUT_SECONDS",
+        "body-too-slow",
+        "The body did not come within 60 s; send a smaller batch, or on a faster line.",
+    ),
     413: (
         "The body is over MAX_BODY_BYTES",
         "body-too-large",

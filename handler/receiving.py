@@ -9,6 +9,7 @@ from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from handler.patience import Patience
 from handler.problems import Refused
 
 JSON = "application/json"
@@ -35,19 +36,33 @@ def content_encoding(request: Request) -> str:
 
 
 async def bounded(request: Request, max_bytes: int) -> bytes:
-    """Return the body, whatever it is. Raises Refused for one that is too large, before all of it has come."""
+    """Return the body, whatever it is.
+
+    Raises Refused for one that is too large, before all of it has come, and for one that takes too long to come.
+    """
     chunks = []
     size = int(request.headers.get("content-length", 0))
     if size <= max_bytes:
         size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > max_bytes:
-                break
-            chunks.append(chunk)
+        patience: Patience = request.app.state.services.patience
+        reading = patience.begin()
+        try:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > max_bytes:
+                    break
+                chunks.append(chunk)
+        finally:
+            if patience.end(reading):
+                raise _too_slow(patience.seconds)
     if size > max_bytes:
         raise Refused(413, "body-too-large", f"The body is over {max_bytes} bytes; send several smaller batches.")
     return b"".join(chunks)
+
+
+def _too_slow(seconds: float) -> Refused:
+    detail = f"The body did not come within {seconds:g} s; send a smaller batch, or on a faster line."
+    return Refused(408, "body-too-slow", detail, headers={"Connection": "close"})
 
 
 def content_type(request: Request) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handler.backlog import Backlog
 from handler.intake import Intake
 from handler.keyring import Keyring
+from handler.patience import Patience
 from handler.rate import Limiter
 from handler.settings import HandlerSettings
 from handler.waiters import Waiters
@@ -35,6 +36,7 @@ class Services:
     schema_older: frozenset[str]
     keyring: Keyring | None
     limiter: Limiter | None
+    patience: Patience
 
 
 def prediction_tables(specs: dict[str, Spec]) -> dict[str, Table]:

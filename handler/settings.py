@@ -1,8 +1,9 @@
 """What the handler can be told."""
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -16,6 +17,10 @@ class HandlerSettings(BaseSettings):
         default=None, pattern="^[1-9][0-9]*/(second|minute|hour)$", description="requests of one client: 600/minute"
     )
     max_body_bytes: int = Field(default=8 * 2**20, ge=1024, description="a larger request body gets 413")
+    body_timeout_seconds: float = Field(default=60, ge=1, description="a body that has not come by then gets 408")
+    cors_origins: str = Field(
+        default="", description="origins, with commas, whose scripts may use the API: https://app.example.com"
+    )
     max_backlog_inputs: int = Field(
         default=2_000_000, ge=1, description="with so many inputs waiting, submissions get 503 and a Retry-After"
     )
@@ -23,3 +28,20 @@ class HandlerSettings(BaseSettings):
     answer_wait_seconds: float = Field(
         default=30, gt=0, le=60, description="how long endpoints that answer with scores only wait for them; then 504"
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_named(cls, given: str) -> str:
+        """Refuse `*`: with AUTH=off, every page that a user visits could read every task."""
+        for origin in _names(given):
+            if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", origin):
+                raise ValueError(f"{origin!r} is no origin like https://app.example.com")
+        return given
+
+    @property
+    def origins(self) -> list[str]:
+        return _names(self.cors_origins)
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]

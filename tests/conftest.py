@@ -1,20 +1,28 @@
-"""Real servers for every test: one PostgreSQL and one Valkey a run, a fresh database a test."""
+"""Real servers for every test: one PostgreSQL and one Valkey a run, a fresh database a test.
+
+Two platforms run for the whole session: `platform`, which anybody may use, and `closed`, which requires keys.
+"""
 
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import httpx
 import pytest
 import redis
 from sqlalchemy import Engine, make_url, text
 
 from cli.embedded import start_postgres, start_valkey
 from migrations.revisions import upgrade
+from store import keys
 from store.engine import connect
 from store.tables import APP
 from tests.running import Platform, temporary_open_folder
 
 _numbers = itertools.count()
+
+NewClient = Callable[..., httpx.Client]
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,39 @@ def platform(servers: Servers, template: str, tmp_path_factory: pytest.TempPathF
     logs, url = tmp_path_factory.mktemp("platform"), new_database(servers, template)
     with Platform(url, empty_redis(servers, 1), logs, WORKER_MODELS="", DATABASE_URL=as_app(url)) as platform:
         yield platform
+
+
+@pytest.fixture(scope="session")
+def closed(servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform that requires keys and logs everything."""
+    logs = tmp_path_factory.mktemp("closed")
+    database_url, redis_url = new_database(servers, template), empty_redis(servers, 2)
+    settings = {"DATABASE_URL": as_app(database_url), "AUTH": "required", "LOG_LEVEL": "DEBUG"}
+    with Platform(database_url, redis_url, logs, **settings) as platform:
+        yield platform
+
+
+@pytest.fixture(scope="session")
+def closed_engine(closed: Platform) -> Iterator[Engine]:
+    engine = connect(closed.database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def new_client(closed: Platform, closed_engine: Engine) -> Iterator[NewClient]:
+    """Return HTTP clients, each with a new key; by default each is a client of its own."""
+    opened: list[httpx.Client] = []
+
+    def new(name: str | None = None) -> httpx.Client:
+        with closed_engine.begin() as connection:
+            key = keys.create(connection, name or f"client-{time.monotonic_ns()}")
+        opened.append(httpx.Client(base_url=closed.url, headers={"Authorization": f"Bearer {key}"}, timeout=60))
+        return opened[-1]
+
+    yield new
+    for client in opened:
+        client.close()
 
 
 def as_app(database_url: str) -> str:

@@ -95,7 +95,7 @@ class Platform:
         self.database_url = database_url
         self.url = f"http://127.0.0.1:{self.port}"
         self.logs = logs
-        self._environment = {
+        self.environment = {
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "WORKER_CONCURRENCY": "1",
@@ -108,13 +108,13 @@ class Platform:
 
     def start_handler(self) -> Program:
         arguments = ["uvicorn", "--factory", "handler.app:create_app", "--port", str(self.port), "--no-access-log"]
-        return Program("handler", arguments, self._environment, self.logs)
+        return Program("handler", arguments, self.environment, self.logs)
 
     def start_worker(self) -> Program:
-        return Program("worker", ["worker"], self._environment, self.logs)
+        return Program("worker", ["worker"], self.environment, self.logs)
 
     def start_rescue(self) -> Program:
-        return Program("rescue", ["worker.rescue"], self._environment, self.logs)
+        return Program("rescue", ["worker.rescue"], self.environment, self.logs)
 
     def wait_until_ready(self) -> None:
         eventually(self._is_ready, within=60)
@@ -151,7 +151,7 @@ class Platform:
         return task
 
     def _models(self) -> Sequence[str]:
-        chosen = self._environment.get("WORKER_MODELS")
+        chosen = self.environment.get("WORKER_MODELS")
         return chosen.split(",") if chosen else list(specs())
 
     def _is_ready(self) -> bool:

@@ -32,7 +32,7 @@ def router(specs: dict[str, Spec]) -> APIRouter:
                 summary=spec.endpoint.summary,
                 response_model=spec.endpoint.answer,
                 response_description=spec.endpoint.description,
-                responses=documented(409, 413, 415, 422, 500, 503, 504),
+                responses=documented(408, 409, 413, 415, 422, 500, 503, 504),
                 openapi_extra=_takes(spec.endpoint),
             )
     return routes

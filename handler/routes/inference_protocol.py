@@ -124,7 +124,7 @@ async def metadata(services: Serving, model: str, version: str | None = None) ->
 @router.post(
     "/repository/index",
     response_description="Every served model",
-    responses=documented_errors(413, 422, 503),
+    responses=documented_errors(408, 413, 422, 503),
     openapi_extra={"requestBody": {"content": {JSON: {"schema": inlined(msgspec.json.schema(IndexRequest))}}}},
 )
 async def index(request: Request, services: Serving) -> list[IndexedModel]:
@@ -154,7 +154,7 @@ _INFER: dict[str, Any] = {
                 BINARY: {"schema": {"type": "string", "format": "binary"}, "example": ""},
             }
         },
-        **documented_errors(404, 409, 413, 415, 422, 500, 503, 504),
+        **documented_errors(404, 408, 409, 413, 415, 422, 500, 503, 504),
     },
     "openapi_extra": {
         "parameters": options.parameters(),

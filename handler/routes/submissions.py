@@ -34,7 +34,7 @@ def router(specs: dict[str, Spec]) -> APIRouter:
             response_model=Accepted,
             summary=f"Submit a batch: {spec.title.lower()}",
             operation_id=f"submit_{spec.name}" if path != "/submit" else "submit",
-            responses={202: _STORED, **documented(413, 415, 422, 503)},
+            responses={202: _STORED, **documented(408, 413, 415, 422, 503)},
             openapi_extra=_takes(_schema(spec, batch=True)),
         )
     task = {"model": any_task(specs), "description": "The finished task, with its outputs if it has succeeded"}
@@ -44,7 +44,7 @@ def router(specs: dict[str, Spec]) -> APIRouter:
         methods=["POST"],
         summary="Score one report now",
         operation_id="predict",
-        responses={200: task, 202: {"model": Accepted, **_STORED}, **documented(413, 415, 422, 503)},
+        responses={200: task, 202: {"model": Accepted, **_STORED}, **documented(408, 413, 415, 422, 503)},
         openapi_extra=_takes(_schema(flagship, batch=False)),
     )
     routes.add_api_route(

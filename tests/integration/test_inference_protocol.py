@@ -16,7 +16,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from models import artifact, catalogue
 from models.contract import Column, Spec
-from tests.integration.conftest import NewClient
+from tests.conftest import NewClient
 from tests.integration.test_handler_alone import handler
 from tests.running import REPORT, ROOT, Platform, eventually
 

@@ -12,8 +12,7 @@ from sqlalchemy import Engine, text
 
 from handler import keyring
 from store import keys
-from tests.conftest import Servers
-from tests.integration.conftest import NewClient
+from tests.conftest import NewClient, Servers
 from tests.integration.test_handler_alone import closed as unreachable
 from tests.integration.test_handler_alone import handler
 from tests.running import REPORT, Platform, eventually

@@ -3,7 +3,7 @@
 import httpx
 from sqlalchemy import Engine, text
 
-from tests.integration.conftest import NewClient
+from tests.conftest import NewClient
 from tests.running import REPORT, Platform
 
 NOBODYS = "019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01"
