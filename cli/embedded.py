@@ -31,6 +31,7 @@ POSTGRES_SETTINGS = {
     "unix_socket_directories": "",  # a path of more than 107 bytes would not fit, and TCP is enough
     "timezone": "UTC",
     "log_timezone": "UTC",
+    "log_error_verbosity": "terse",  # in full it quotes the rows that it refuses: people's inputs
     "log_checkpoints": "off",  # the log is read by people
     "shared_buffers": "128MB",
     "max_wal_size": "1GB",

@@ -8,6 +8,8 @@ import structlog
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from telemetry import exceptions
+
 
 class LogSettings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True)
@@ -23,13 +25,13 @@ def configure(settings: LogSettings) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(exceptions.formatted),
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"
         else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=exceptions.to_stream
         )
     )
     if settings.log_format == "readable":

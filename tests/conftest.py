@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -29,6 +30,7 @@ NewClient = Callable[..., httpx.Client]
 class Servers:
     postgres_url: str
     redis_url: str
+    logs: tuple[Path, ...] = ()
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +38,7 @@ def servers() -> Iterator[Servers]:
     with temporary_open_folder() as folder:
         postgres = start_postgres(folder / "postgres")
         valkey = start_valkey(folder / "valkey")
-        yield Servers(postgres.url, valkey.url)
+        yield Servers(postgres.url, valkey.url, (postgres.log, valkey.log))
         valkey.stop()
         postgres.stop()
 
