@@ -6,6 +6,7 @@ from cli.bench import bench
 from cli.keys import keys
 from cli.models import models, train
 from cli.psql import psql
+from cli.redact import redact
 from cli.replay import replay
 from cli.sql import sql
 from cli.up import up
@@ -24,6 +25,7 @@ main.add_command(models)
 main.add_command(train)
 main.add_command(psql)
 main.add_command(replay)
+main.add_command(redact)
 main.add_command(keys)
 main.add_command(sql)
 main.add_command(webhook_secret)

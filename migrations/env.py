@@ -19,7 +19,7 @@ def schema() -> MetaData:
     for table in tables.metadata.sorted_tables:
         table.to_metadata(metadata)
     for spec in specs().values():
-        predictions_table(spec.table, spec.stored_columns, metadata)
+        predictions_table(spec.table, spec.stored_columns, metadata, spec.personal)
     return metadata
 
 

@@ -77,6 +77,7 @@ class Spec:
     `check` finds what the schema cannot say, before anything is stored, by what the current artifact's manifest says.
     `weigh` gives each input's share of `max_weight`, up to which inputs, of several tasks too, are predicted together;
     without it each counts 1.
+    `personal` names the stored columns that hold what people wrote or showed: retention empties them.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Spec:
     weigh: Callable[[Columns], Sequence[int]] | None = None
     max_weight: int = 10_000
     endpoint: Endpoint | None = None
+    personal: tuple[str, ...] = ()
 
     @property
     def input_columns(self) -> list[Column]:

@@ -42,11 +42,14 @@ KINDS: dict[str, TypeEngine[Any]] = {
 }
 
 
-def predictions_table(name: str, columns: Iterable[ColumnDescription], metadata: MetaData) -> Table:
+def predictions_table(
+    name: str, columns: Iterable[ColumnDescription], metadata: MetaData, personal: Sequence[str] = ()
+) -> Table:
     """Describe the table that holds one row an input, with its output.
 
     It has no foreign key to tasks: checking one for each row would double the cost of storing a
-    score, and finish writes rows only for tasks that it has locked in the same transaction.
+    score, and finish writes rows only for tasks that it has locked in the same transaction. Programs may empty the
+    `personal` columns when they are old, and change nothing else of a row.
     """
     return Table(
         name,
@@ -58,7 +61,7 @@ def predictions_table(name: str, columns: Iterable[ColumnDescription], metadata:
         Column("scored_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
         # Rows arrive in the order of time, so a block-range index of a few kB serves every query by time.
         Index(f"{name}_scored_at", "scored_at", postgresql_using="brin"),
-        info=ANALYST_READS | app_may("SELECT", "INSERT"),
+        info=ANALYST_READS | app_may("SELECT", "INSERT", *(f'UPDATE ("{column}")' for column in personal)),
     )
 
 

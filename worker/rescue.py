@@ -24,6 +24,7 @@ from store.claims import WaitingTask
 from store.engine import connect
 from store.settings import StoreSettings
 from telemetry import logs
+from worker.retention import Retention, personal
 from worker.settings import RescueSettings
 from worker.watched import Transactions, WatchedEngine
 
@@ -49,11 +50,16 @@ class Rescue:
         self._starving = timedelta(seconds=settings.starving_after_seconds)
         self._keys_live = timedelta(hours=settings.idempotency_hours)
 
+        days = settings.text_retention_days
+        self._retention = Retention(engine, timedelta(days=days), personal(catalogue.specs())) if days else None
+
     def run(self, stopping: threading.Event) -> None:
         """Do one round after another until `stopping` is set."""
         while True:
             try:
                 self.round()
+                if self._retention is not None:
+                    self._retention.turn()
             except SQLAlchemyError as error:
                 log.warning("rescue_interrupted", error=str(error))
             except Exception:  # one bad round must not be the last: nobody else brings lost tasks back

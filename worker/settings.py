@@ -83,6 +83,9 @@ class RescueSettings(BaseSettings):
         default=60, gt=0, description="how long a task of normal or low priority waits before rescue helps it along"
     )
     idempotency_hours: float = Field(default=24, gt=0, description="how long an idempotency key is remembered")
+    text_retention_days: float | None = Field(
+        default=None, gt=0, description="older texts and images are emptied; empty: they are kept"
+    )
 
 
 class DeliverySettings(BaseSettings):

@@ -80,7 +80,10 @@ async def replay_task(task_id: UUID, services: Serving, client: Client) -> Respo
         waiting = await verdicts.replay(connection, task_id, client)
     if waiting is None:
         body = await read(services, task_id, client)
-        raise Refused(409, "task-not-failed", f"Task {task_id} is {body['status']}: only a FAILURE can be replayed.")
+        why = (
+            "only a FAILURE can be replayed" if body["status"] != Status.FAILURE else "but its inputs are kept no more"
+        )
+        raise Refused(409, "task-not-failed", f"Task {task_id} is {body['status']}: {why}.")
     services.intake.publish_soon(waiting)
     return json({"task_id": task_id, "status": Status.PENDING}, {"Location": f"/task/{task_id}"}, status=202)
 

@@ -60,4 +60,5 @@ SPEC = Spec(
     weigh=weigh,
     max_weight=25_000_000,
     endpoint=ENDPOINT,
+    personal=("image",),
 )

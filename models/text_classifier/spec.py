@@ -60,4 +60,5 @@ SPEC = Spec(
     weigh=_weigh,
     max_weight=5_000_000,
     endpoint=ENDPOINT,
+    personal=("text",),
 )

@@ -86,4 +86,5 @@ SPEC = Spec(
     weigh=tokens,
     max_weight=MAX_WEIGHT,
     endpoint=TRANSLATION,
+    personal=("text", "translation"),
 )
