@@ -1,0 +1,49 @@
+"""Small bodies that would be large: they cost a refusal, or their own task, and the worker's memory stays as it was."""
+
+import struct
+import zlib
+from base64 import b64encode
+
+import psutil  # type: ignore[import-untyped]
+
+from tests.images import chunk
+from tests.running import REPORT, Platform
+
+SUBMIT = "/models/image_classifier/submit"
+MB = 2**20
+
+
+def bomb(width: int, height: int, unpacked: int) -> str:
+    """A PNG that claims this size and whose pixels unpack to so many bytes: a thousandth of that as a file."""
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(bytes(MB)) for _ in range(unpacked // MB)) + packer.flush()
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    file = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    return b64encode(file).decode()
+
+
+def memory(platform: Platform) -> int:
+    worker = psutil.Process(platform.worker.pid)
+    return max(process.memory_info().rss for process in [worker, *worker.children(recursive=True)])
+
+
+def test_an_image_that_claims_to_be_huge_is_refused_by_its_header(platform: Platform) -> None:
+    refused = platform.client.post(SUBMIT, json=[{"image": bomb(60_000, 60_000, 1 * MB)}])
+    assert refused.status_code == 422
+    assert "more than 25,000,000 in all" in refused.text
+
+
+def test_an_image_that_unpacks_to_more_than_it_claims_costs_no_memory(platform: Platform) -> None:
+    before = memory(platform)
+    submitted = platform.client.post(SUBMIT, json=[{"image": bomb(8, 8, 300 * MB)}])
+    assert submitted.status_code == 202, submitted.text
+    platform.finished(submitted.json()["task_id"])  # scored by its 8 x 8 pixels, or failed: it harms itself only
+    assert memory(platform) - before < 150 * MB
+    assert platform.finished(platform.submit(REPORT))["status"] == "SUCCESS"
+
+
+def test_a_compressed_body_is_not_unpacked(platform: Platform) -> None:
+    packed = zlib.compress(bytes(100 * MB), 9)
+    for coding in ("gzip", "deflate", "br", "identity, gzip"):
+        headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+        assert platform.client.post("/submit", content=packed, headers=headers).status_code == 415

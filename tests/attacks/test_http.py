@@ -1,0 +1,145 @@
+"""Requests that are no proper HTTP, or hide a second one: refused, and never two where a proxy would see one."""
+
+import socket
+
+import httpx
+
+from tests.attacks.raw import BODY, post, statuses, told
+from tests.running import REPORT, Platform
+
+LENGTH = b"Content-Length: %d" % len(BODY)
+CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+HIDDEN = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def stored(platform: Platform) -> int:
+    return len(platform.client.get("/tasks", params={"limit": 1000}).json()["tasks"])
+
+
+def log_since(platform: Platform, begin: int) -> str:
+    return (platform.logs / "handler.log").read_bytes()[begin:].decode(errors="replace")
+
+
+PROPER = {
+    "a length": post(LENGTH),
+    "chunks": post(b"Transfer-Encoding: chunked", body=CHUNKED),
+    "two requests": post(LENGTH) + HIDDEN,
+}
+"""These are answered, so what hears of no answer below is not deaf."""
+
+SMUGGLED = {
+    "two lengths": post(LENGTH, b"Content-Length: 0"),
+    "two lengths, the shorter one first": post(b"Content-Length: 5", LENGTH),
+    "a length and chunks": post(LENGTH, b"Transfer-Encoding: chunked", body=CHUNKED),
+    "chunks and a length": post(b"Transfer-Encoding: chunked", b"Content-Length: 4", body=CHUNKED + HIDDEN),
+    "a length with a sign": post(b"Content-Length: +%d" % len(BODY)),
+    "a negative length": post(b"Content-Length: -1"),
+    "a length in hexadecimal": post(b"Content-Length: 0x10"),
+    "a length of 40 digits": post(b"Content-Length: " + b"9" * 40),
+    "a list of lengths": post(b"Content-Length: %d, %d" % (len(BODY), len(BODY))),
+    "a space before the colon": post(b"Content-Length : %d" % len(BODY)),
+    "an unknown coding": post(b"Transfer-Encoding: cow", body=CHUNKED),
+    "chunks said twice": post(b"Transfer-Encoding: chunked, cow", body=CHUNKED),
+    "a chunk of a negative size": post(b"Transfer-Encoding: chunked", body=b"-1\r\n" + BODY + b"\r\n0\r\n\r\n"),
+    "a chunk of a huge size": post(b"Transfer-Encoding: chunked", body=b"f" * 17 + b"\r\n" + BODY),
+    "a line in two": post(LENGTH, b"X-Odd: a\r\n b"),
+    "a NUL in a header": post(LENGTH, b"X-Odd: a\0b"),
+    "a carriage return in a header": post(LENGTH, b"X-Odd: a\rContent-Length: 0"),
+    "a header without a name": post(LENGTH, b": nothing"),
+    "no HTTP": b"hello\r\n\r\n",
+    "HTTP/9.9": b"GET / HTTP/9.9\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
+    "a path of 1 MB": b"GET /" + b"a" * 2**20 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+def test_an_improper_request_is_answered_once_at_most_and_the_handler_goes_on(platform: Platform) -> None:
+    begin, before = (platform.logs / "handler.log").stat().st_size, stored(platform)
+    heard = {kind: statuses(said) for kind, said in told(platform.port, SMUGGLED | PROPER).items()}
+    assert [heard.pop(kind) for kind in PROPER] == [[202], [202], [202, 200]]
+    twice = {kind: said for kind, said in heard.items() if len(said) > 1}
+    assert twice == {}, "somebody in front, who saw one request, would give the second answer to somebody else"
+    taken = {kind for kind, said in heard.items() if said not in ([], [400], [422], [404], [408], [413], [431])}
+    assert taken == set()
+    assert stored(platform) == before + len(PROPER)
+    assert platform.client.get("/health/live").status_code == 200
+    assert "Traceback" not in log_since(platform, begin)
+
+
+def test_a_request_within_a_body_stays_a_body(platform: Platform) -> None:
+    body = BODY + b"\r\n\r\n" + HIDDEN
+    heard = told(platform.port, {"hidden": post(b"Content-Length: %d" % len(body), body=body)})
+    assert statuses(heard["hidden"]) == [422]
+
+
+INJECTED = [b"a\r\nSet-Cookie: stolen=1", b"a\nX-Injected: 1", b"%0d%0aX-Injected:%201", b"\xc3\xa9", b"a\0b"]
+
+
+def test_nothing_that_is_sent_becomes_a_header_of_the_answer(platform: Platform) -> None:
+    requests = {}
+    for value in INJECTED:
+        for start, end in (
+            (b"GET /task/", b" HTTP/1.1\r\nHost: x\r\n\r\n"),
+            (b"GET /", b" HTTP/1.1\r\nHost: x\r\n\r\n"),
+            (b"GET / HTTP/1.1\r\nHost: x", b"\r\n\r\n"),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: ", b"\r\n\r\n"),
+            (b"GET /task/0 HTTP/1.1\r\nHost: x\r\nPrefer: wait=", b"\r\n\r\n"),
+            (b"POST /submit HTTP/1.1\r\nHost: x\r\n" + LENGTH + b"\r\nIdempotency-Key: ", b"\r\n\r\n" + BODY),
+        ):
+            requests[repr(start + value)] = start + value + end
+    heard = told(platform.port, requests)
+    assert sum(map(bool, heard.values())) > len(requests) / 2
+    for request, said in heard.items():
+        head = said.partition(b"\r\n\r\n")[0].lower()
+        assert b"set-cookie" not in head, request
+        assert b"\nx-injected" not in head, request
+
+
+PATHS = [
+    b"/../../etc/passwd",
+    b"/swagger/../../../../etc/passwd",
+    b"/swagger/..%2f..%2f..%2fetc%2fpasswd",
+    b"/swagger//etc/passwd",
+    b"/models/..%2f..%2fstore/submit",
+    b"/models/report_scorer%00/submit",
+    b"//evil.example.com/tasks",
+    b"/task/..%2f..%2fhealth%2flive",
+    b"/.env",
+    b"/.git/config",
+    b"/tasks/%252e%252e/",
+]
+
+
+def test_a_path_leads_to_an_endpoint_or_nowhere(platform: Platform) -> None:
+    gets = {f"GET {path!r}": b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n" for path in PATHS}
+    posts = {f"POST {path!r}": post(LENGTH, path=path) for path in PATHS}
+    for request, said in told(platform.port, gets | posts).items():
+        (status,) = statuses(said)
+        assert status in (400, 404, 405, 422), request
+        assert b"root:" not in said, request
+
+
+def test_a_redirect_leads_to_the_documentation_only(platform: Platform) -> None:
+    answer = platform.client.get("/", follow_redirects=False)
+    assert httpx.URL(answer.headers["location"]).path == "/docs"
+
+
+def test_a_host_that_is_a_script_does_not_run(platform: Platform) -> None:
+    """The page of documentation is made of the Host header, where that is one."""
+    asked = b'GET /docs HTTP/1.1\r\nHost: x"></script><script>alert(1)</script>\r\n\r\n'
+    head, _, page = told(platform.port, {"docs": asked})["docs"].partition(b"\r\n\r\n")
+    assert b"script-src 'self' 'sha256-" in head
+    assert b"swagger-ui" in page
+    assert b"alert(1)" not in page
+
+
+def test_connections_that_say_nothing_keep_nobody_waiting(platform: Platform) -> None:
+    """uvicorn bounds neither the time nor the size of a head: that takes a proxy (test_proxy.py)."""
+    held = [socket.create_connection(("127.0.0.1", platform.port)) for _ in range(200)]
+    try:
+        for number, connection in enumerate(held):
+            connection.sendall([b"", b"G", b"POST /submit HTTP/1.1\r\nX-Slow: "][number % 3])
+        assert platform.finished(platform.submit(REPORT))["status"] == "SUCCESS"
+    finally:
+        for connection in held:
+            connection.close()
