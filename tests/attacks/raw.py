@@ -12,7 +12,7 @@ from tests.running import REPORT
 BODY = json.dumps([REPORT]).encode()
 
 
-def told(port: int, requests: Mapping[str, bytes], patience: float = 1.0) -> dict[str, bytes]:
+def told(port: int, requests: Mapping[str, bytes], patience: float = 0.5) -> dict[str, bytes]:
     """Send each of these on a connection of its own, all at once, and return what came back within the time."""
     heard = dict.fromkeys(requests, b"")
     with ExitStack() as opened:

@@ -1,0 +1,148 @@
+"""The whole platform by rediss:// and as the Redis user of deploy/redis/users.acl, who may do what it needs, no more.
+
+The embedded Valkey is built without TLS, so a stand-in ends it in front of that: the programs' side of TLS is real, the
+server's is not Valkey's own.
+"""
+
+import asyncio
+import re
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+import trustme
+from sqlalchemy import make_url
+
+from broker.config import create_celery
+from tests.conftest import Servers, empty_redis
+from tests.running import REPORT, ROOT, Platform, eventually, free_port
+
+DATABASE = 3
+FILE = (ROOT / "deploy" / "redis" / "users.acl").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def user(servers: Servers) -> Iterator[str]:
+    """Let the file's user into the shared Valkey, and return its URL without TLS."""
+    (line,) = re.findall(r"^user millrace (.*?[^\\])$", FILE, re.S | re.M)
+    rules = line.replace("\\\n", " ").replace("&/0.", f"&/{DATABASE}.").split()
+    admin = redis.Redis.from_url(empty_redis(servers, DATABASE))
+    admin.execute_command("ACL", "SETUSER", "millrace", "reset", *rules)
+    admin.execute_command("ACL", "LOG", "RESET")
+    url = make_url(servers.redis_url).set(username="millrace", password="change-me-redis", database=str(DATABASE))
+    yield url.render_as_string(hide_password=False)
+    admin.execute_command("ACL", "DELUSER", "millrace")
+    admin.close()
+
+
+@contextmanager
+def ending_tls(certificate: trustme.LeafCert, port: int) -> Iterator[int]:
+    """Accept TLS and pass what is in it on to the port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(context)
+    taken, loop = free_port(), asyncio.new_event_loop()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(reader, inner[1]), copy(inner[0], writer))
+
+    server = loop.run_until_complete(asyncio.start_server(connected, "127.0.0.1", taken, ssl=context))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield taken
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0.05))
+        loop.close()
+
+
+def test_the_platform_works_by_tls_and_as_a_user_of_few_rights(
+    user: str, servers: Servers, database_url: str, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    url = make_url(user)
+    with ending_tls(authority.issue_cert("127.0.0.1"), url.port or 0) as port:
+        secured = url.set(drivername="rediss", port=port).render_as_string(hide_password=False)
+        secured += f"?ssl_cert_reqs=required&ssl_ca_certs={tmp_path / 'ca.pem'}"
+        logs = tmp_path / "logs"
+        logs.mkdir()
+        with Platform(database_url, secured, logs, WORKER_MODELS="report_scorer,text_classifier") as platform:
+            assert platform.client.post("/predict", json=REPORT).status_code == 200  # published, announced, heard
+            for _ in range(2):
+                answer = platform.client.post("/models/text_classifier/submit", json=[{"text": "the puck"}])
+                platform.finished(answer.json()["task_id"])
+            eventually(lambda: '"cache_hits":1' in platform.client.get("/workers").text, within=5)
+            with create_celery(secured) as app:  # what Flower asks
+                assert app.control.ping(timeout=5, limit=1)
+        said = "".join(log.read_text() for log in logs.iterdir())
+        for trouble in (
+            "NOPERM",
+            "publish_failed",
+            "cache_un",
+            "announce_failed",
+            "not_listening",
+            "redis_unreachable",
+        ):
+            assert trouble not in said
+    with redis.Redis.from_url(servers.redis_url) as admin:
+        assert admin.execute_command("ACL", "LOG") == []
+
+
+def test_a_server_without_a_certificate_of_the_authority_is_not_talked_to(user: str, tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "another.pem"))
+    url = make_url(user)
+    with ending_tls(trustme.CA().issue_cert("127.0.0.1"), url.port or 0) as port:
+        secured = url.set(drivername="rediss", port=port).render_as_string(hide_password=False)
+        client = redis.Redis.from_url(f"{secured}?ssl_cert_reqs=required&ssl_ca_certs={tmp_path / 'another.pem'}")
+        with pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+            client.ping()
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "CONFIG GET requirepass",
+        "CONFIG SET dir /tmp",
+        "FLUSHALL",
+        "FLUSHDB",
+        "KEYS *",
+        "SCAN 0",
+        "SHUTDOWN",
+        "MODULE LIST",
+        "ACL LIST",
+        "REPLICAOF 127.0.0.1 1",
+        "SAVE",
+        "MONITOR",
+        "CLIENT LIST",
+        "GET somebody-elses",
+        "SET somebody-elses 1",
+        "PUBLISH somebody-elses 1",
+        "SUBSCRIBE somebody-elses",
+        "PSUBSCRIBE *",
+        "EVAL return 0",
+    ],
+)
+def test_the_user_may_do_nothing_else(user: str, command: str) -> None:
+    with redis.Redis.from_url(user) as client, pytest.raises(redis.exceptions.NoPermissionError):
+        client.execute_command(*command.split())
