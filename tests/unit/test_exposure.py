@@ -1,4 +1,4 @@
-"""Nothing but the handler is open to others: Flower, /metrics, PostgreSQL and Redis in compose, Kubernetes, the proxy."""
+"""Nothing but the handler is open to others, in compose, in Kubernetes, or through the proxy: no Flower, no metrics."""
 
 import re
 from typing import Any
