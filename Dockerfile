@@ -40,7 +40,7 @@ RUN python -m compileall -q . && chmod -R a+rX .
 FROM base AS handler-code
 COPY alembic.ini ./
 COPY broker broker
-COPY cli/__init__.py cli/keys.py cli/local.py cli/webhook_secret.py cli/
+COPY cli/__init__.py cli/keys.py cli/local.py cli/webhook_secret.py cli/redact.py cli/
 COPY handler handler
 COPY migrations migrations
 COPY models models

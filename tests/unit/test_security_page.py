@@ -1,0 +1,65 @@
+"""docs/security.md: the tests that it names exist, every line of its table has one, and OWASP's ten are all there."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.running import ROOT
+
+PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+TABLE = PAGE[PAGE.index("| threat |") : PAGE.index("## Keys")]
+LINES = [line for line in TABLE.splitlines()[2:] if line.startswith("|")]
+NAMED = re.compile(r"`((?:unit|integration|attacks|e2e)/\w+\.py)(?:::(test_\w+))?`")
+
+
+def sentences(file: Path) -> set[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return {
+        one.name
+        for one in ast.walk(tree)
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+        if one.name.startswith("test_")
+    }
+
+
+def test_all_of_owasps_ten_are_in_the_table() -> None:
+
+    assert {int(number) for number in re.findall(r"^\| API(\d+) ", TABLE, re.M)} == set(range(1, 11))
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line[2:40])
+def test_every_threat_has_a_defence_and_tests_that_exist(line: str) -> None:
+    threat, defence, tests = (cell.strip() for cell in line.strip("|").split("|"))
+    assert threat
+    assert defence
+    named = NAMED.findall(tests)
+    assert len(named) == tests.count("`") // 2 > 0
+    for file, name in named:
+        found = sentences(ROOT / "tests" / file)
+        assert found
+        assert not name or name in found, f"{file} has no {name}"
+
+
+def test_every_link_of_the_page_leads_somewhere() -> None:
+    headings = {
+        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", PAGE, re.M)
+    }
+    for link in re.findall(r"\]\(([^)]+)\)", PAGE):
+        if link.startswith("#"):
+            assert link[1:] in headings, link
+        elif "://" not in link:
+            assert (ROOT / "docs" / link.partition("#")[0]).exists(), link
+
+
+def test_every_package_is_pinned_by_its_hash() -> None:
+    files = sorted((ROOT / "requirements").glob("*.txt"))
+    assert len(files) >= 5
+    for file in files:
+        pinned = re.findall(r"^[A-Za-z0-9._-]+(?:\[[^\]]*\])?==\S+.*?(?=^\S|\Z)", file.read_text("utf-8"), re.S | re.M)
+        assert pinned
+        for package in pinned:
+            assert "--hash=sha256:" in package, f"{file.name}: {package.splitlines()[0]}"
+        assert not re.search(r"https?://(?!.*# )", "\n".join(re.findall(r"^[^#\s].*$", file.read_text("utf-8"), re.M)))
