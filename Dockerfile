@@ -72,4 +72,4 @@ COPY --from=handler-code /app /app
 USER 10001:10001
 EXPOSE 8081
 CMD ["uvicorn", "--factory", "handler.app:create_app", "--host=0.0.0.0", "--port=8081", "--no-access-log", \
-     "--timeout-graceful-shutdown=10"]
+     "--timeout-graceful-shutdown=10", "--http=handler.connection:Connection"]

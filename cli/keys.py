@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
+from psycopg2.errors import InsufficientPrivilege  # type: ignore[import-untyped]
 from sqlalchemy import Connection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -74,6 +75,8 @@ def _database() -> Iterator[Connection]:
     except ArgumentError:
         sys.exit("millrace keys: DATABASE_URL is not like postgresql://user:password@host:port/database")
     except DBAPIError as error:
+        if isinstance(error.orig, InsufficientPrivilege):
+            sys.exit("millrace keys: this is for the owner of the database; set MIGRATIONS_DATABASE_URL")
         sys.exit(f"millrace keys: {str(error.orig).partition(chr(10))[0]}")
 
 

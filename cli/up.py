@@ -143,7 +143,8 @@ class _Up:
             "OMP_NUM_THREADS": "1",  # worker processes are the parallelism; their threads would fight over the cores
         }
         flower = {"CELERY_BROKER_URL": redis_url, "FLOWER_BASIC_AUTH": self._flower_auth}
-        handler = ["uvicorn", "--factory", "handler.app:create_app", "--no-access-log", "--timeout-graceful-shutdown=3"]
+        handler = ["uvicorn", "--factory", "handler.app:create_app", "--http=handler.connection:Connection"]
+        handler += ["--no-access-log", "--timeout-graceful-shutdown=3"]
         return [
             Program("handler", [*python, *handler, f"--port={self._settings.port}"], ours, logs),
             Program("worker", [*python, "worker"], ours, logs),

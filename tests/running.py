@@ -108,6 +108,7 @@ class Platform:
 
     def start_handler(self) -> Program:
         arguments = ["uvicorn", "--factory", "handler.app:create_app", "--port", str(self.port), "--no-access-log"]
+        arguments.append("--http=handler.connection:Connection")
         return Program("handler", arguments, self.environment, self.logs)
 
     def start_worker(self) -> Program:

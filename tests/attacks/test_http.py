@@ -1,11 +1,17 @@
 """Requests that are no proper HTTP, or hide a second one: refused, and never two where a proxy would see one."""
 
+import asyncio
 import socket
+from contextlib import suppress
+from typing import Any
 
 import httpx
+import pytest
+import uvicorn
 
+from handler.connection import Connection
 from tests.attacks.raw import BODY, post, statuses, told
-from tests.running import REPORT, Platform
+from tests.running import REPORT, Platform, free_port
 
 LENGTH = b"Content-Length: %d" % len(BODY)
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
@@ -133,8 +139,19 @@ def test_a_host_that_is_a_script_does_not_run(platform: Platform) -> None:
     assert b"alert(1)" not in page
 
 
+def test_a_head_without_an_end_is_refused_before_it_is_large(platform: Platform) -> None:
+    heads = {
+        "a header of 1 MB": post(LENGTH, b"X-Long: " + b"a" * 2**20),
+        "20,000 headers": post(LENGTH, *[b"X-%d: 1" % n for n in range(20_000)]),
+    }
+    endless = {"endless": b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 2**20}
+    for kind, said in told(platform.port, heads | endless).items():
+        assert statuses(said) in ([400], []), (
+            kind
+        )  # nothing, where the connection was closed upon what was still coming
+
+
 def test_connections_that_say_nothing_keep_nobody_waiting(platform: Platform) -> None:
-    """uvicorn bounds neither the time nor the size of a head: that takes a proxy (test_proxy.py)."""
     held = [socket.create_connection(("127.0.0.1", platform.port)) for _ in range(200)]
     try:
         for number, connection in enumerate(held):
@@ -143,3 +160,39 @@ def test_connections_that_say_nothing_keep_nobody_waiting(platform: Platform) ->
     finally:
         for connection in held:
             connection.close()
+
+
+async def test_a_head_that_does_not_come_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a server of its own, with less patience: silent from the start, half-way, and after a first request."""
+    monkeypatch.setattr("handler.connection.PATIENCE", 0.5)
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.7)  # however long that takes, patience is with the head alone
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    config = uvicorn.Config(answer, port=free_port(), http=Connection, lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn tells by this alone
+        await asyncio.sleep(0.01)
+
+    async def heard(*pieces: bytes) -> list[int]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", config.port)
+        said = b""
+        with suppress(ConnectionError):  # it was closed while there was more to send
+            for piece in pieces:
+                writer.write(piece)
+                await asyncio.sleep(0.1)
+            said = await asyncio.wait_for(reader.read(), 3)  # until it is closed
+        writer.close()
+        return statuses(said)
+
+    whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    try:
+        dripping = [b"GET / HTTP/1.1\r\n", *[b"X-Slow: 1\r\n"] * 9]
+        found = await asyncio.gather(heard(), heard(b"G"), heard(*dripping), heard(whole, b"GET / HT"))
+    finally:
+        server.should_exit = True
+        await serving
+    assert found == [[], [], [], [204]]

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from click.testing import CliRunner
 from psycopg2.errors import InsufficientPrivilege  # type: ignore[import-untyped]
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from cli import local
+from cli.keys import keys
 from migrations.settings import addresses
 from store.engine import connect
 from store.tables import ANALYST, APP
@@ -123,3 +125,10 @@ def test_migrations_are_the_owners_and_the_programs_url_names_the_role(monkeypat
     assert local.database_url() == owner  # keys are made by the owner too
     monkeypatch.setenv("MIGRATIONS_DATABASE_URL", "")
     assert addresses() == (programs, None)
+
+
+def test_a_key_cannot_be_made_as_the_programs_and_it_says_who_can(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", as_app(url))
+    refused = CliRunner().invoke(keys, ["create", "shop"])
+    assert refused.exit_code == 1
+    assert refused.output == "millrace keys: this is for the owner of the database; set MIGRATIONS_DATABASE_URL\n"

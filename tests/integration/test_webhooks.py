@@ -19,6 +19,7 @@ from broker.finished import Announcer
 from store import verdicts
 from store.engine import connect_async
 from store.tables import tasks
+from tests.conftest import as_app
 from tests.receiving import SECRET, Received, receiving
 from tests.running import Program, eventually
 from webhooks.signing import key_for, key_of, written
@@ -31,7 +32,12 @@ DEVELOPMENT = {"WEBHOOK_ALLOW_PRIVATE": "true", "WEBHOOK_SWEEP_SECONDS": "0.2"}
 @pytest.fixture
 def start(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Start]:
     """Starts a deliverer."""
-    environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "WEBHOOK_SECRET": SECRET, "LOG_LEVEL": "DEBUG"}
+    environment = {
+        "DATABASE_URL": as_app(database_url),
+        "REDIS_URL": redis_url,
+        "WEBHOOK_SECRET": SECRET,
+        "LOG_LEVEL": "DEBUG",
+    }
     started: list[Program] = []
 
     def start(**settings: str) -> Program:

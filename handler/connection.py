@@ -1,0 +1,64 @@
+"""A connection whose heads are bounded: uvicorn itself waits for ever for a head, and keeps all of it.
+
+`uvicorn --http handler.connection:Connection`. A head that comes in one piece, as nearly all do, costs no timer.
+"""
+
+from asyncio import Transport
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD = 65_536
+"""Bytes of a request's line and headers, give or take what is read at once; proxies allow 32 kB or less."""
+
+PATIENCE = 15.0
+"""Seconds for a head to come, from the connection or its first byte on."""
+
+
+class Connection(HttpToolsProtocol):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._in_head = False
+        self._head = 0
+        self._late: Any = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._head += len(data)
+            if self._head > MAX_HEAD:
+                self.send_400_response(f"The head of the request is over {MAX_HEAD} bytes.")
+            elif self._late is None:
+                self._wait()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head = 0
+        self._forget_timer()
+        super().on_headers_complete()
+
+    def _wait(self) -> None:
+        self._late = self.loop.call_later(PATIENCE, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._wait()  # the request before this one is still being answered
+        else:
+            self.transport.close()
+
+    def _forget_timer(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
