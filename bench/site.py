@@ -116,7 +116,8 @@ def millrace(
     upgrade(url)
     prepare(url)
     port = free_port()
-    handler = ["uvicorn", "--factory", "handler.app:create_app", "--no-access-log", f"--port={port}"]
+    handler = ["uvicorn", "--factory", "handler.app:create_app", "--http=handler.connection:Connection"]
+    handler += ["--no-access-log", f"--port={port}"]
     programs = {"handler": handler, "worker": ["worker"], "rescue": ["worker.rescue"]}
     environment = {
         "AUTH": "off",

@@ -3,6 +3,7 @@
 `uvicorn --http handler.connection:Connection`. A head that comes in one piece, as nearly all do, costs no timer.
 """
 
+import asyncio
 from asyncio import Transport
 from typing import Any
 
@@ -23,7 +24,7 @@ class Connection(HttpToolsProtocol):
         self._late: Any = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(Joining(transport))  # type: ignore[arg-type]
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -62,3 +63,29 @@ class Connection(HttpToolsProtocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+
+class Joining:
+    """A transport that sends what is written at one turn of the event loop, head and body, as one packet."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._written: list[bytes] = []
+        self._soon = asyncio.get_running_loop().call_soon
+
+    def write(self, data: bytes) -> None:
+        if not self._written:
+            self._soon(self._send)
+        self._written.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _send(self) -> None:
+        if self._written:
+            self._transport.write(b"".join(self._written))
+            self._written.clear()
