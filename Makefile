@@ -36,11 +36,12 @@ test-compose: $(VENV)/dev ## bring docker-compose.yml up and use it (needs a Doc
 test-faults: $(VENV)/dev ## the long fault suite: FAULT_SEED, FAULT_SECONDS
 	$(BIN)/pytest -s -m faults --timeout 3600 tests/faults $(ARGS)
 
+PROGRAMS := handler migrate rescue worker worker-xgboost worker-onnx worker-ctranslate2 flower train local bench convert
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-emit-index-url \
 	--no-emit-find-links --no-header $(ARGS)
 requirements: $(VENV)/dev ## compile requirements/*.in with hashes
 	cd requirements && ../$(BIN)/$(COMPILE) dev.in -o dev.txt
-	cd requirements && for program in handler worker flower train local bench convert; do \
+	cd requirements && for program in $(PROGRAMS); do \
 		../$(BIN)/$(COMPILE) -c dev.txt $$program.in -o $$program.txt || exit 1; done
 
 bench: $(VENV)/bench ## Millrace beside the plain design: how many times better, in under 10 minutes

@@ -25,6 +25,11 @@ pytestmark = pytest.mark.compose
 PROJECT = "millrace-test"
 OURS = ("handler", "worker", "rescue", "webhooks", "flower")
 LASTING = ("postgres", "redis", *OURS)
+RUNTIMES = {
+    "worker-xgboost": {"report_scorer"},
+    "worker-onnx": {"image_classifier", "text_classifier"},
+    "worker-ctranslate2": {"translator"},
+}
 COMPILERS = (
     r"find / -xdev -type f,l \( -name 'gcc*' -o -name 'g++*' -o -name cc -o -name cc1 -o -name clang -o -name ld \)"
 )
@@ -213,13 +218,65 @@ def test_only_loopback_is_published(stack: Stack) -> None:
     assert published == {("handler", "127.0.0.1"), ("flower", "127.0.0.1")}
 
 
-def test_images_hold_no_compiler_and_the_handler_no_ml_library(stack: Stack) -> None:
+def test_nothing_can_write_outside_tmp_or_gain_a_right(stack: Stack) -> None:
+    for container in stack.containers(*LASTING):
+        host = container["HostConfig"]
+        assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    for service in OURS:
+        status = stack.compose("exec", "-T", service, "cat", "/proc/self/status")
+        assert {"CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "NoNewPrivs:\t1"} <= set(status.splitlines())
+        write = "for folder in / /app /opt/venv /var/tmp; do touch $folder/new 2>/dev/null && echo $folder; done; touch /tmp/new"
+        assert stack.compose("exec", "-T", service, "sh", "-c", write) == ""
+
+
+def test_images_hold_no_compiler_and_only_workers_an_ml_library(stack: Stack) -> None:
     in_base = set(_in_image("python:3.11-slim", COMPILERS).splitlines())  # none; a stand-in may have some
-    for image in {container["Config"]["Image"] for container in stack.containers(*OURS)}:
+    for image in {container["Config"]["Image"] for container in stack.containers(*OURS, "migrate")}:
         assert set(_in_image(image, COMPILERS).splitlines()) <= in_base
-    look = "import importlib.util as u; print([m for m in ('numpy', 'scipy', 'sklearn', 'xgboost') if u.find_spec(m)])"
-    assert _in_image(f"{PROJECT}-handler", f'python -c "{look}"').strip() == "[]"
-    assert _in_image(f"{PROJECT}-handler", "find /app/models -name model.py -o -name 'model.*'") == ""
+    look = "import importlib.util as u; print([m for m in ('numpy', 'scipy', 'PIL', 'xgboost') if u.find_spec(m)])"
+    for program in ("handler", "migrate", "rescue"):
+        assert _in_image(f"{PROJECT}-{program}", f'python -c "{look}"').strip() == "[]"
+        assert _in_image(f"{PROJECT}-{program}", "find /app/models -name model.py -o -name 'model.*'") == ""
+
+
+def test_each_image_says_what_it_is_and_whether_it_is_well(stack: Stack) -> None:
+    for container in stack.containers(*OURS, "migrate"):
+        service = container["Config"]["Labels"]["com.docker.compose.service"]
+        (image,) = json.loads(_run(["docker", "inspect", container["Image"]]))
+        described = "rescue" if service == "webhooks" else service
+        assert image["Config"]["Labels"]["org.opencontainers.image.title"] == f"millrace-{described}"
+        assert image["Config"]["Labels"]["org.opencontainers.image.description"]
+        assert image["Config"]["User"] == "10001:10001"
+        assert image["Config"]["Healthcheck"]["Test"]
+
+
+def test_a_worker_image_of_each_runtime_scores_what_it_can(stack: Stack) -> None:
+    (worker,) = stack.containers("worker")
+    (network,) = worker["NetworkSettings"]["Networks"]
+    (base,) = json.loads(_run(["docker", "inspect", "python:3.11-slim"]))
+    settings = [f"--env={pair}" for pair in worker["Config"]["Env"] if pair.startswith(("DATABASE_URL=", "REDIS_URL="))]
+    confined = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges:true", "--init"]
+    stack.compose("stop", "worker")
+    started = []
+    try:
+        for target, models in RUNTIMES.items():
+            image = f"{PROJECT}-{target}"
+            _run(["docker", "build", "--quiet", f"--target={target}", f"--tag={image}", "."])
+            assert set(_in_image(image, "cd /app/models && ls -d */ | grep -v __").replace("/", "").split()) == models
+            (built,) = json.loads(_run(["docker", "inspect", image]))
+            assert built["Size"] - base["Size"] < 450e6, target  # python:3.11-slim itself has some 130 MB
+            options = [*settings, *confined, f"--network={network}", "--env=WORKER_CONCURRENCY=1"]
+            started.append(_run(["docker", "run", "--detach", *options, image]).strip())
+        for path, body in ENDPOINTS.items():
+            answer = stack.client.post(path, json=body, headers={"Prefer": "wait=50"})
+            assert answer.status_code == 200, answer.text
+        image_task = stack.client.post("/models/image_classifier/submit", json=[{"image": square_png()}]).json()["task_id"]
+        assert stack.finished(image_task)["status"] == "SUCCESS"
+    finally:
+        _run(["docker", "rm", "--force", *started])
+        stack.compose("start", "worker")
+    eventually(lambda: stack.ready_processes() == 1, within=60, every=0.5)
 
 
 def test_a_killed_worker_of_three_loses_nothing_and_doubles_nothing(stack: Stack) -> None:
