@@ -12,12 +12,14 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from models.image_classifier.examples import EIGHT
 from tests.running import REPORT, ROOT, eventually, free_port
 
 pytestmark = pytest.mark.compose
@@ -29,6 +31,12 @@ RUNTIMES = {
     "worker-xgboost": {"report_scorer"},
     "worker-onnx": {"image_classifier", "text_classifier"},
     "worker-ctranslate2": {"translator"},
+}
+SENTENCE = {"fromLang": "en", "toLang": "ja", "records": [{"id": "1", "text": "Life is like a box of chocolates."}]}
+QUESTIONS: dict[str, Any] = {
+    "/predict": REPORT,
+    "/prediction": {"text": "The goalie made 40 saves."},
+    "/translation": {"payload": SENTENCE},
 }
 COMPILERS = (
     r"find / -xdev -type f,l \( -name 'gcc*' -o -name 'g++*' -o -name cc -o -name cc1 -o -name clang -o -name ld \)"
@@ -97,12 +105,16 @@ class Stack:
                 with suppress(AssertionError):  # psql says that its connection was ended
                     locking.result()
 
-    def ready_processes(self) -> int:
+    def ready(self) -> dict[str, int]:
+        """Return how many processes have each model loaded."""
         try:
-            processes: int = self.client.get("/health/ready").json()["models"]["report_scorer"]
+            processes: dict[str, int] = self.client.get("/health/ready").json()["models"]
         except httpx.TransportError:
-            return 0
+            return {}
         return processes
+
+    def ready_processes(self) -> int:
+        return self.ready().get("report_scorer", 0)
 
     def submit(self, reports: Sequence[dict[str, object]]) -> str:
         answer = self.client.post("/submit", json=reports)
@@ -226,7 +238,7 @@ def test_nothing_can_write_outside_tmp_or_gain_a_right(stack: Stack) -> None:
     for service in OURS:
         status = stack.compose("exec", "-T", service, "cat", "/proc/self/status")
         assert {"CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "NoNewPrivs:\t1"} <= set(status.splitlines())
-        write = "for folder in / /app /opt/venv /var/tmp; do touch $folder/new 2>/dev/null && echo $folder; done; touch /tmp/new"
+        write = "for at in / /app /opt/venv /var/tmp; do touch $at/new 2>/dev/null && echo $at; done; touch /tmp/new"
         assert stack.compose("exec", "-T", service, "sh", "-c", write) == ""
 
 
@@ -268,11 +280,12 @@ def test_a_worker_image_of_each_runtime_scores_what_it_can(stack: Stack) -> None
             assert built["Size"] - base["Size"] < 450e6, target  # python:3.11-slim itself has some 130 MB
             options = [*settings, *confined, f"--network={network}", "--env=WORKER_CONCURRENCY=1"]
             started.append(_run(["docker", "run", "--detach", *options, image]).strip())
-        for path, body in ENDPOINTS.items():
-            answer = stack.client.post(path, json=body, headers={"Prefer": "wait=50"})
+        eventually(lambda: stack.ready() == dict.fromkeys(chain(*RUNTIMES.values()), 1), within=60, every=0.5)
+        for path, question in QUESTIONS.items():
+            answer = stack.client.post(path, json=question)
             assert answer.status_code == 200, answer.text
-        image_task = stack.client.post("/models/image_classifier/submit", json=[{"image": square_png()}]).json()["task_id"]
-        assert stack.finished(image_task)["status"] == "SUCCESS"
+        answer = stack.client.post("/models/image_classifier/submit", json=[{"image": EIGHT}])
+        assert stack.finished(answer.json()["task_id"])["label"] == ["8"]
     finally:
         _run(["docker", "rm", "--force", *started])
         stack.compose("start", "worker")
