@@ -1,5 +1,5 @@
 # One target a program with packages of its own: handler, migrate, rescue (webhooks runs from it too), flower; and for the
-# worker one a runtime, worker-xgboost, worker-onnx, worker-ctranslate2, or all of them in one, worker. `make images`
+# worker one a runtime, worker-xgboost, worker-onnx, worker-ctranslate2 (-gpu), or all of them in one, worker. `make images`
 # builds them all. Plain instructions only, so that the classic builder and BuildKit both build it.
 
 # To pin it: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
@@ -54,6 +54,10 @@ RUN install /tmp/worker-onnx.txt
 FROM packages AS worker-ctranslate2-packages
 COPY requirements/worker-ctranslate2.txt /tmp/
 RUN install /tmp/worker-ctranslate2.txt
+
+FROM worker-ctranslate2-packages AS worker-ctranslate2-gpu-packages
+COPY requirements/worker-ctranslate2-gpu.txt /tmp/
+RUN install /tmp/worker-ctranslate2-gpu.txt
 
 
 # Our code, readable for everyone whatever the checkout's umask was.
@@ -157,6 +161,13 @@ FROM worker-base AS worker-ctranslate2
 LABEL org.opencontainers.image.title="millrace-worker-ctranslate2" \
       org.opencontainers.image.description="Millrace: a worker for the translator"
 COPY --from=worker-ctranslate2-packages /opt/venv /opt/venv
+COPY --from=worker-ctranslate2-code /app /app
+
+FROM worker-base AS worker-ctranslate2-gpu
+LABEL org.opencontainers.image.title="millrace-worker-ctranslate2-gpu" \
+      org.opencontainers.image.description="Millrace: a worker for the translator on an NVIDIA GPU"
+ENV LD_LIBRARY_PATH=/opt/venv/lib/python3.11/site-packages/nvidia/cublas/lib
+COPY --from=worker-ctranslate2-gpu-packages /opt/venv /opt/venv
 COPY --from=worker-ctranslate2-code /app /app
 
 FROM worker-base AS worker

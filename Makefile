@@ -36,7 +36,8 @@ test-compose: $(VENV)/dev ## bring docker-compose.yml up and use it (needs a Doc
 test-faults: $(VENV)/dev ## the long fault suite: FAULT_SEED, FAULT_SECONDS
 	$(BIN)/pytest -s -m faults --timeout 3600 tests/faults $(ARGS)
 
-PROGRAMS := handler migrate rescue worker worker-xgboost worker-onnx worker-ctranslate2 flower train local bench convert
+PROGRAMS := handler migrate rescue worker worker-xgboost worker-onnx worker-ctranslate2 \
+	worker-ctranslate2-gpu flower train local bench convert
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-emit-index-url \
 	--no-emit-find-links --no-header $(ARGS)
 requirements: $(VENV)/dev ## compile requirements/*.in with hashes
