@@ -81,7 +81,9 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+r
 
 FROM light-code AS migrate-code
 COPY alembic.ini ./
+COPY cli/__init__.py cli/keys.py cli/local.py cli/
 COPY migrations migrations
+COPY webhooks webhooks
 RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
 
 FROM light-code AS rescue-code
