@@ -24,7 +24,7 @@ PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-EXTRAS = ["hpa", "weights", "gpu"]
+EXTRAS = ["hpa", "requests", "weights", "gpu"]
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:kubernetes_validate")
 
