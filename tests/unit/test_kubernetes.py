@@ -26,8 +26,6 @@ README = (FOLDER / "README.md").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 EXTRAS = ["hpa", "requests", "weights", "gpu"]
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:kubernetes_validate")
-
 
 @pytest.fixture(scope="module", params=["local", "production", "+".join(EXTRAS)])
 def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
