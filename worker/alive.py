@@ -12,6 +12,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
+from models import catalogue
 from store import workers
 from store.engine import connect
 from store.settings import StoreSettings
@@ -67,15 +68,13 @@ def _waiting(connection: Connection, models: Sequence[str]) -> bool:
     """Say whether a task of these models has waited long with its message in the queue; one without is rescue's."""
     if not connection.scalar(_WAITS_LONG, {"models": models, "long": PATIENCE}):
         return False
-    from broker.config import (
-        create_celery,
-    )  # only in doubt: a look comes twice a minute, and Celery takes half a second
-    from broker.publisher import PublishFailed, queue_lengths
+    # Only in doubt: a look comes twice a minute, and Celery takes half a second to import.
+    from broker.publisher import Publisher, PublishFailed
     from broker.settings import BrokerSettings
 
+    publisher = Publisher(str(BrokerSettings().redis_url), catalogue.time_limit)
     try:
-        app = create_celery(str(BrokerSettings().redis_url))
-        return any(sum(queue_lengths(app, model).values()) for model in models)
+        return any(sum(publisher.waiting(model).values()) for model in models)
     except PublishFailed:
         return False
 
