@@ -124,11 +124,11 @@ def test_what_is_referred_to_is_there(rendered: list[Manifest]) -> None:
         assert {port.get("targetPort", port["name"]) for port in service["spec"]["ports"]} <= named
 
 
-def test_only_the_migration_knows_the_owner_of_the_database(rendered: list[Manifest]) -> None:
+def test_only_migration_and_console_know_the_owner_of_the_database(rendered: list[Manifest]) -> None:
     for name, pod in pods(rendered).items():
         entries = [entry for container in containers(pod) for entry in container.get("env", ())]
         secrets = [entry["valueFrom"]["secretKeyRef"]["name"] for entry in entries if "valueFrom" in entry]
-        assert any(secret.startswith("millrace-owner") for secret in secrets) == (name == "migrate")
+        assert any(secret.startswith("millrace-owner") for secret in secrets) == (name in ("migrate", "console"))
 
 
 def test_nobody_is_reached_or_reaches_out_but_who_must(rendered: list[Manifest]) -> None:
