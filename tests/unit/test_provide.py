@@ -66,12 +66,24 @@ def test_an_archive_that_contradicts_its_manifest_is_refused(tmp_path: Path) -> 
     assert list((tmp_path / "weights").iterdir()) == []
 
 
-def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["../escaped.json", "../../escaped.json", "/escaped.json", "a/b/escaped.json"])
+def test_an_archive_cannot_write_outside_its_folder(name: str, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "archive.tar", "w") as tar:
-        tar.add(OURS.path / "manifest.json", arcname="../../escaped.json")
-    with pytest.raises(WeightsRefused, match="no sound tar archive"):
+        with (OURS.path / "manifest.json").open("rb") as content:
+            described = tar.gettarinfo(fileobj=content)
+            described.name = name  # as add() would not write it
+            tar.addfile(described, content)
+    with pytest.raises(WeightsRefused, match="is no file of"):
         provide(tmp_path / "weights", settings(tmp_path / "archive.tar"))
     assert not list(tmp_path.rglob("escaped.json"))
+
+
+def test_an_archive_cannot_bring_a_link(tmp_path: Path) -> None:
+    (tmp_path / "passwords").symlink_to("/etc/passwd")
+    with tarfile.open(tmp_path / "archive.tar", "w") as tar:
+        tar.add(tmp_path / "passwords", arcname="1.0.0/manifest.json")
+    with pytest.raises(WeightsRefused, match="is no file of"):
+        provide(tmp_path / "weights", settings(tmp_path / "archive.tar"))
 
 
 def test_a_checksum_must_be_given() -> None:
