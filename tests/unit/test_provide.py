@@ -68,11 +68,10 @@ def test_an_archive_that_contradicts_its_manifest_is_refused(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["../escaped.json", "../../escaped.json", "/escaped.json", "a/b/escaped.json"])
 def test_an_archive_cannot_write_outside_its_folder(name: str, tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "archive.tar", "w") as tar:
-        with (OURS.path / "manifest.json").open("rb") as content:
-            described = tar.gettarinfo(fileobj=content)
-            described.name = name  # as add() would not write it
-            tar.addfile(described, content)
+    with tarfile.open(tmp_path / "archive.tar", "w") as tar, (OURS.path / "manifest.json").open("rb") as content:
+        described = tar.gettarinfo(fileobj=content)
+        described.name = name  # as add() would not write it
+        tar.addfile(described, content)
     with pytest.raises(WeightsRefused, match="is no file of"):
         provide(tmp_path / "weights", settings(tmp_path / "archive.tar"))
     assert not list(tmp_path.rglob("escaped.json"))
