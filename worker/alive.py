@@ -50,7 +50,10 @@ def main(program: str) -> None:
 
 
 def _worker_fault(connection: Connection) -> str | None:
-    """A process is on the list from when its models are loaded; one that is being replaced is missing for a while."""
+    """Say why the worker should be restarted: none of its processes lives, or it sits idle before messages for it.
+
+    A process is on the list from when its models are loaded; one that is being replaced is missing for a while.
+    """
     host = socket.gethostname()
     before = workers.done_on(connection, host)
     if not before.models:
