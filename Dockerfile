@@ -1,6 +1,10 @@
-# One target a program with packages of its own: handler (migrate runs from it too), worker (rescue, webhooks too), flower.
-# Plain instructions only, so that the classic builder and BuildKit both build it.
-FROM python:3.11-slim AS base
+# One target a program with packages of its own: handler, migrate, rescue (webhooks runs from it too), flower; and for the
+# worker one a runtime, worker-xgboost, worker-onnx, worker-ctranslate2 (-gpu), or all of them in one, worker. `make images`
+# builds them all. Plain instructions only, so that the classic builder and BuildKit both build it.
+
+# To pin it: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
+ARG PYTHON_IMAGE=python:3.11-slim
+FROM ${PYTHON_IMAGE} AS base
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
@@ -8,68 +12,180 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --
 WORKDIR /app
 
 
-# The packages: by hash, and wheels only, so that no stage needs a compiler. pip compiles the bytecode, as nothing can
-# be written at run time, and stays outside the virtual environment.
-FROM base AS handler-packages
-COPY requirements/handler.txt ./
-RUN python -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python install --no-cache-dir --require-hashes --only-binary=:all: -r handler.txt
+# The packages: by hash, and wheels only, so that no stage needs a compiler. pip stays outside the virtual environment.
+# Nothing can be written at run time, so the bytecode is made here; it names its source by hash, so that the same
+# packages give the same bytes, and without the packages' own tests, which are a tenth of them.
+FROM base AS packages
+ENV PIP_PYTHON=/opt/venv/bin/python \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_REQUIRE_HASHES=1 \
+    PIP_ONLY_BINARY=:all:
+RUN python -m venv --without-pip /opt/venv
+COPY deploy/docker/install /usr/local/bin/
 
-FROM base AS worker-packages
-COPY requirements/worker.txt ./
-RUN python -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python install --no-cache-dir --require-hashes --only-binary=:all: -r worker.txt
+FROM packages AS handler-packages
+COPY requirements/handler.txt /tmp/
+RUN install /tmp/handler.txt
 
-FROM base AS flower-packages
-COPY requirements/flower.txt ./
-RUN python -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python install --no-cache-dir --require-hashes --only-binary=:all: -r flower.txt
+FROM packages AS migrate-packages
+COPY requirements/migrate.txt /tmp/
+RUN install /tmp/migrate.txt
+
+FROM packages AS rescue-packages
+COPY requirements/rescue.txt /tmp/
+RUN install /tmp/rescue.txt
+
+FROM packages AS flower-packages
+COPY requirements/flower.txt /tmp/
+RUN install /tmp/flower.txt
+
+FROM packages AS worker-packages
+COPY requirements/worker.txt /tmp/
+RUN install /tmp/worker.txt
+
+FROM packages AS worker-xgboost-packages
+COPY requirements/worker-xgboost.txt /tmp/
+RUN install /tmp/worker-xgboost.txt
+
+FROM packages AS worker-onnx-packages
+COPY requirements/worker-onnx.txt /tmp/
+RUN install /tmp/worker-onnx.txt
+
+FROM packages AS worker-ctranslate2-packages
+COPY requirements/worker-ctranslate2.txt /tmp/
+RUN install /tmp/worker-ctranslate2.txt
+
+FROM worker-ctranslate2-packages AS worker-ctranslate2-gpu-packages
+COPY requirements/worker-ctranslate2-gpu.txt /tmp/
+RUN install /tmp/worker-ctranslate2-gpu.txt
 
 
 # Our code, readable for everyone whatever the checkout's umask was.
-FROM base AS worker-code
-COPY broker broker
+FROM base AS code
 COPY models models
 COPY store store
 COPY telemetry telemetry
-COPY webhooks webhooks
-COPY worker worker
-RUN python -m compileall -q . && chmod -R a+rX .
 
-# The handler reads a model's spec, version and evaluation; it neither has the runtime nor loads the artifact.
-FROM base AS handler-code
-COPY alembic.ini ./
+# Whoever loads no model needs its spec, its version and its evaluation, neither its files nor what runs them.
+FROM code AS light-code
+RUN find models -name model.py -delete \
+    && find models -path '*/artifact/*' -type f ! -name CURRENT ! -name manifest.json ! -name evaluation.json -delete
+
+FROM light-code AS handler-code
 COPY broker broker
 COPY cli/__init__.py cli/keys.py cli/local.py cli/webhook_secret.py cli/redact.py cli/
 COPY handler handler
 COPY migrations migrations
-COPY models models
-COPY store store
-COPY telemetry telemetry
 COPY webhooks webhooks
-RUN find models -name model.py -delete \
-    && find models -path '*/artifact/*' -type f ! -name CURRENT ! -name manifest.json ! -name evaluation.json -delete \
-    && python -m compileall -q . && chmod -R a+rX .
+RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
+
+FROM light-code AS migrate-code
+COPY alembic.ini ./
+COPY cli/__init__.py cli/keys.py cli/local.py cli/
+COPY migrations migrations
+COPY webhooks webhooks
+RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
+
+FROM light-code AS rescue-code
+COPY broker broker
+COPY webhooks webhooks
+COPY worker worker
+RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
+
+FROM code AS worker-code
+COPY broker broker
+COPY webhooks webhooks
+COPY worker worker
+RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
+
+# The models that an image's runtime can run; `models.unservable` names the others.
+FROM worker-xgboost-packages AS worker-xgboost-code
+COPY --from=worker-code /app ./
+RUN python -m models.unservable > /tmp/unservable && xargs rm -r < /tmp/unservable
+
+FROM worker-onnx-packages AS worker-onnx-code
+COPY --from=worker-code /app ./
+RUN python -m models.unservable > /tmp/unservable && xargs rm -r < /tmp/unservable
+
+FROM worker-ctranslate2-packages AS worker-ctranslate2-code
+COPY --from=worker-code /app ./
+RUN python -m models.unservable > /tmp/unservable && xargs rm -r < /tmp/unservable
 
 
 FROM base AS flower
+LABEL org.opencontainers.image.title="millrace-flower" \
+      org.opencontainers.image.description="Millrace: the dashboard of its Celery workers"
 COPY --from=flower-packages /opt/venv /opt/venv
 USER 10001:10001
 EXPOSE 5566
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-c", "import http.client as h; \
+c = h.HTTPConnection('127.0.0.1', 5566, timeout=3); c.request('GET', '/healthcheck'); exit(c.getresponse().status != 200)"]
 CMD ["celery", "flower", "--address=0.0.0.0", "--port=5566"]
 
-FROM base AS worker
-COPY --from=worker-packages /opt/venv /opt/venv
-COPY --from=worker-code /app /app
+FROM base AS migrate
+LABEL org.opencontainers.image.title="millrace-migrate" \
+      org.opencontainers.image.description="Millrace: brings the schema of its database up to date, and ends"
+COPY --from=migrate-packages /opt/venv /opt/venv
+COPY --from=migrate-code /app /app
+USER 10001:10001
+HEALTHCHECK NONE
+CMD ["alembic", "upgrade", "head"]
+
+FROM base AS rescue
+LABEL org.opencontainers.image.title="millrace-rescue" \
+      org.opencontainers.image.description="Millrace: brings lost tasks back, or, as worker.webhooks, delivers webhooks"
+COPY --from=rescue-packages /opt/venv /opt/venv
+COPY --from=rescue-code /app /app
+USER 10001:10001
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["python", "-m", "worker.alive", "rescue"]
+CMD ["python", "-m", "worker.rescue"]
+
 # Worker processes are the parallelism; their threads would fight over the cores.
+FROM base AS worker-base
 ENV OMP_NUM_THREADS=1
 USER 10001:10001
+HEALTHCHECK --interval=20s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.alive"]
 CMD ["python", "-m", "worker"]
 
+FROM worker-base AS worker-xgboost
+LABEL org.opencontainers.image.title="millrace-worker-xgboost" \
+      org.opencontainers.image.description="Millrace: a worker for the report scorer"
+COPY --from=worker-xgboost-packages /opt/venv /opt/venv
+COPY --from=worker-xgboost-code /app /app
+
+FROM worker-base AS worker-onnx
+LABEL org.opencontainers.image.title="millrace-worker-onnx" \
+      org.opencontainers.image.description="Millrace: a worker for the text and image classifiers"
+COPY --from=worker-onnx-packages /opt/venv /opt/venv
+COPY --from=worker-onnx-code /app /app
+
+FROM worker-base AS worker-ctranslate2
+LABEL org.opencontainers.image.title="millrace-worker-ctranslate2" \
+      org.opencontainers.image.description="Millrace: a worker for the translator"
+COPY --from=worker-ctranslate2-packages /opt/venv /opt/venv
+COPY --from=worker-ctranslate2-code /app /app
+
+FROM worker-base AS worker-ctranslate2-gpu
+LABEL org.opencontainers.image.title="millrace-worker-ctranslate2-gpu" \
+      org.opencontainers.image.description="Millrace: a worker for the translator on an NVIDIA GPU"
+ENV LD_LIBRARY_PATH=/opt/venv/lib/python3.11/site-packages/nvidia/cublas/lib
+COPY --from=worker-ctranslate2-gpu-packages /opt/venv /opt/venv
+COPY --from=worker-ctranslate2-code /app /app
+
+FROM worker-base AS worker
+LABEL org.opencontainers.image.title="millrace-worker" \
+      org.opencontainers.image.description="Millrace: a worker for every model"
+COPY --from=worker-packages /opt/venv /opt/venv
+COPY --from=worker-code /app /app
+
 FROM base AS handler
+LABEL org.opencontainers.image.title="millrace-handler" \
+      org.opencontainers.image.description="Millrace: the HTTP API"
 COPY --from=handler-packages /opt/venv /opt/venv
 COPY --from=handler-code /app /app
 USER 10001:10001
 EXPOSE 8081
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-c", "import http.client as h; \
+c = h.HTTPConnection('127.0.0.1', 8081, timeout=3); c.request('GET', '/health/live'); exit(c.getresponse().status != 200)"]
 CMD ["uvicorn", "--factory", "handler.app:create_app", "--host=0.0.0.0", "--port=8081", "--no-access-log", \
      "--timeout-graceful-shutdown=10", "--http=handler.connection:Connection"]

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= report_scorer
 
-.PHONY: up test check fmt train requirements test-compose test-faults bench bench-peers clean help
+.PHONY: up test check audit fmt train requirements images test-compose test-faults bench bench-peers clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -16,11 +16,14 @@ up: $(VENV)/local ## run everything on this machine: http://127.0.0.1:8081
 test: $(VENV)/dev ## the tests, on real Postgres, Redis and workers
 	$(BIN)/pytest $(ARGS)
 
-check: $(VENV)/dev ## format, lint, types, import floors, schema
+check: $(VENV)/dev ## format, lint, types, import floors, Dockerfile, workflows, schema
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --quiet --offline .github/workflows
 	$(BIN)/python -m tests.schema_check
 
 fmt: $(VENV)/dev ## format and mend what can be mended
@@ -31,16 +34,30 @@ train: $(VENV)/dev ## train a model anew (MODEL=report_scorer)
 	$(BIN)/python -m models.$(MODEL).train $(ARGS)
 
 test-compose: $(VENV)/dev ## bring docker-compose.yml up and use it (needs a Docker engine)
-	$(BIN)/pytest -m compose --timeout 900 tests/e2e/test_compose.py
+	$(BIN)/pytest -m compose --timeout 900 tests/e2e $(ARGS)
+
+# What was installed, without asking anybody: CycloneDX. And what is known against it, which needs the network.
+audit: $(VENV)/dev ## a bill of materials for each image in sbom/, and known vulnerabilities
+	@$(BIN)/python -m tests.audit $(IMAGES)
+
+IMAGES := handler migrate rescue flower worker worker-xgboost worker-onnx worker-ctranslate2
+TAG ?= latest
+images: ## build every image as millrace-<target>:TAG
+	@for target in $(IMAGES); do \
+		docker build --target $$target --tag millrace-$$target:$(TAG) \
+			--label org.opencontainers.image.version=$(TAG) \
+			--label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null) . || exit 1; done
 
 test-faults: $(VENV)/dev ## the long fault suite: FAULT_SEED, FAULT_SECONDS
 	$(BIN)/pytest -s -m faults --timeout 3600 tests/faults $(ARGS)
 
+PROGRAMS := handler migrate rescue worker worker-xgboost worker-onnx worker-ctranslate2 \
+	worker-ctranslate2-gpu flower train local bench convert
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-emit-index-url \
 	--no-emit-find-links --no-header $(ARGS)
 requirements: $(VENV)/dev ## compile requirements/*.in with hashes
 	cd requirements && ../$(BIN)/$(COMPILE) dev.in -o dev.txt
-	cd requirements && for program in handler worker flower train local bench convert; do \
+	cd requirements && for program in $(PROGRAMS); do \
 		../$(BIN)/$(COMPILE) -c dev.txt $$program.in -o $$program.txt || exit 1; done
 
 bench: $(VENV)/bench ## Millrace beside the plain design: how many times better, in under 10 minutes

@@ -80,10 +80,20 @@ def ready_since(connection: Connection, time: datetime | None) -> int:
     return connection.scalar(count) or 0
 
 
-def alive_on(connection: Connection, host: str) -> int:
-    """Return how many worker processes live on a host."""
-    count = select(func.count(workers.c.id.distinct()))
-    return connection.scalar(count.where(workers.c.host == host, workers.c.seen_at > func.now() - ALIVE)) or 0
+@dataclass(frozen=True)
+class Done:
+    """What the living processes of a host have loaded, whether one works, and how many tasks they have done."""
+
+    models: list[str]
+    working: bool
+    tasks: int
+
+
+def done_on(connection: Connection, host: str) -> Done:
+    """Look at a host's worker processes; none live there where there are no models."""
+    query = select(workers.c.model, workers.c.working_since.is_not(None), workers.c.tasks_done)
+    rows = connection.execute(query.where(workers.c.host == host, workers.c.seen_at > func.now() - ALIVE)).all()
+    return Done(sorted({row[0] for row in rows}), any(row[1] for row in rows), sum(row[2] for row in rows))
 
 
 async def ready(connection: AsyncConnection) -> list[Row[Any]]:

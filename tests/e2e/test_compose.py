@@ -5,155 +5,22 @@ Needs a Docker engine: `make test-compose`.
 """
 
 import json
-import os
-import secrets
-import shutil
+import re
 import subprocess
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.running import REPORT, ROOT, eventually, free_port
+from tests.running import REPORT, ROOT, eventually
+from tests.stack import LASTING, OURS, Stack, compose_command, run
 
 pytestmark = pytest.mark.compose
-
-PROJECT = "millrace-test"
-PASSWORDS = ("POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD", "REDIS_PASSWORD")
-OURS = ("handler", "worker", "rescue", "webhooks", "flower")
-LASTING = ("postgres", "redis", *OURS)
-COMPILERS = (
-    r"find / -xdev -type f,l \( -name 'gcc*' -o -name 'g++*' -o -name cc -o -name cc1 -o -name clang -o -name ld \)"
-)
-
-
-class Stack:
-    """The services of docker-compose.yml under a project name of their own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port, self.flower_port = free_port(), free_port()
-        self.passwords = {name: secrets.token_hex(16) for name in (*PASSWORDS, "flower")}
-        example = (ROOT / ".env.example").read_text(encoding="utf-8")
-        settings = {
-            **{name: self.passwords[name] for name in PASSWORDS},
-            "FLOWER_BASIC_AUTH": f"somebody:{self.passwords['flower']}",
-            "PORT": str(self.port),
-            "FLOWER_PORT": str(self.flower_port),
-            "TRANSLATION_PORT": str(free_port()),
-            "WORKER_CONCURRENCY": "1",
-            "LEASE_SECONDS": "5",  # so that a killed worker's tasks come back soon
-        }
-        self._env_file = folder / ".env"
-        changes = "".join(f"{name}={value}\n" for name, value in settings.items())
-        self._env_file.write_text(f"{example}\n{changes}", encoding="utf-8")
-        # A name in the caller's environment would win over the file.
-        self._environment = {name: value for name, value in os.environ.items() if f"\n{name}=" not in example}
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
-
-    def compose(self, *arguments: str) -> str:
-        command = [*_compose_command(), f"--project-name={PROJECT}", f"--env-file={self._env_file}", *arguments]
-        return _run(command, self._environment)
-
-    def up(self, *arguments: str, workers: int = 1) -> None:
-        self.compose("up", "--detach", *arguments, f"--scale=worker={workers}")
-        eventually(lambda: self.ready_processes() == workers, within=120, every=0.5)
-
-    def down(self) -> None:
-        self.client.close()
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout=5")
-
-    def containers(self, *services: str) -> list[dict[str, Any]]:
-        """Describe the containers of these services, or of all, in `docker inspect`'s words."""
-        ids = self.compose("ps", "--all", "--quiet", *services).split()
-        described: list[dict[str, Any]] = json.loads(_run(["docker", "inspect", *ids]))
-        return described
-
-    def psql(self, query: str) -> str:
-        return self.compose(
-            "exec", "-T", "postgres", "psql", "-U", "millrace", "--no-align", "--tuples-only", "-c", query
-        ).strip()
-
-    @contextmanager
-    def scores_locked(self) -> Iterator[None]:
-        """Let nobody store scores until the block ends."""
-        lock = "BEGIN; LOCK TABLE report_scores; SELECT pg_sleep(600)"
-        end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = '{lock}'"
-        with ThreadPoolExecutor(1) as background:
-            locking = background.submit(self.psql, lock)
-            eventually(lambda: self.psql("SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"))
-            try:
-                yield
-            finally:
-                assert self.psql(end) == "t"
-                with suppress(AssertionError):  # psql says that its connection was ended
-                    locking.result()
-
-    def ready_processes(self) -> int:
-        try:
-            processes: int = self.client.get("/health/ready").json()["models"]["report_scorer"]
-        except httpx.TransportError:
-            return 0
-        return processes
-
-    def submit(self, reports: Sequence[dict[str, object]]) -> str:
-        answer = self.client.post("/submit", json=reports)
-        assert answer.status_code == 202, answer.text
-        task_id: str = answer.json()["task_id"]
-        return task_id
-
-    def finished(self, task_id: str) -> dict[str, Any]:
-        answer = self.client.get(f"/task/{task_id}", headers={"Prefer": "wait=55"})
-        assert answer.status_code == 200, answer.text
-        task: dict[str, Any] = answer.json()
-        return task
-
-
-def _compose_command() -> list[str]:
-    return ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
-
-
-def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def _in_image(image: str, shell: str) -> str:
-    return _run(["docker", "run", "--rm", "--network=none", "--user=root", "--entrypoint=sh", image, "-c", shell])
-
-
-def _engine_answers() -> bool:
-    if not shutil.which("docker"):
-        return False
-    return subprocess.run(["docker", "info"], capture_output=True).returncode == 0  # noqa: S607
-
-
-@pytest.fixture(scope="module")
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    if "compose" not in request.config.option.markexpr:
-        pytest.skip("builds images and takes minutes: make test-compose")
-    if not _engine_answers():
-        pytest.skip("no Docker engine answers `docker info`")
-    failures, started = request.session.testsfailed, False
-    stack = Stack(tmp_path_factory.mktemp("compose"))
-    stack.compose("down", "--volumes", "--remove-orphans")  # what a killed run has left
-    try:
-        stack.up("--build")
-        started = True
-        yield stack
-    finally:
-        if not started or request.session.testsfailed > failures:
-            print(stack.compose("ps", "--all"), stack.compose("logs", "--no-color", "--tail=60"))
-        stack.down()
 
 
 def test_the_file_is_clean_and_every_container_becomes_healthy(stack: Stack) -> None:
     complaints = subprocess.run(
-        [*_compose_command(), "--env-file=.env.example", "config", "--quiet"], cwd=ROOT, capture_output=True, text=True
+        [*compose_command(), "--env-file=.env.example", "config", "--quiet"], cwd=ROOT, capture_output=True, text=True
     )
     assert (complaints.returncode, complaints.stdout, complaints.stderr) == (0, "", "")
 
@@ -190,7 +57,7 @@ def test_flower_asks_for_its_password_and_shows_the_worker(stack: Stack) -> None
 def test_nothing_runs_as_root_or_shows_a_password_to_ps(stack: Stack) -> None:
     for container in stack.containers(*LASTING):
         # Its main process and what descends from it: health checks come and go beside them.
-        _, *lines = _run(["docker", "top", container["Id"], "-eo", "pid,ppid,uid,args"]).splitlines()
+        _, *lines = run(["docker", "top", container["Id"], "-eo", "pid,ppid,uid,args"]).splitlines()
         lasting, owners = {str(container["State"]["Pid"])}, set()
         for pid, parent, uid, _ in sorted((line.split(maxsplit=3) for line in lines), key=lambda line: int(line[0])):
             if pid in lasting or parent in lasting:
@@ -213,15 +80,6 @@ def test_only_loopback_is_published(stack: Stack) -> None:
     assert published == {("handler", "127.0.0.1"), ("flower", "127.0.0.1")}
 
 
-def test_images_hold_no_compiler_and_the_handler_no_ml_library(stack: Stack) -> None:
-    in_base = set(_in_image("python:3.11-slim", COMPILERS).splitlines())  # none; a stand-in may have some
-    for image in {container["Config"]["Image"] for container in stack.containers(*OURS)}:
-        assert set(_in_image(image, COMPILERS).splitlines()) <= in_base
-    look = "import importlib.util as u; print([m for m in ('numpy', 'scipy', 'sklearn', 'xgboost') if u.find_spec(m)])"
-    assert _in_image(f"{PROJECT}-handler", f'python -c "{look}"').strip() == "[]"
-    assert _in_image(f"{PROJECT}-handler", "find /app/models -name model.py -o -name 'model.*'") == ""
-
-
 def test_a_killed_worker_of_three_loses_nothing_and_doubles_nothing(stack: Stack) -> None:
     stack.up("--no-recreate", workers=3)
     reports = [REPORT | {"popularity": n % 6} for n in range(10_000)]  # as many as a chunk takes: a task each
@@ -229,7 +87,7 @@ def test_a_killed_worker_of_three_loses_nothing_and_doubles_nothing(stack: Stack
         ids = ",".join(f"'{stack.submit(reports)}'" for _ in range(10))
         count = f"SELECT count(*) FROM tasks WHERE id IN ({ids})"
         eventually(lambda: stack.psql(f"{count} AND status = 'STARTED'") == "3")
-        _run(["docker", "kill", "--signal=KILL", stack.containers("worker")[0]["Id"]])
+        run(["docker", "kill", "--signal=KILL", stack.containers("worker")[0]["Id"]])
     eventually(lambda: stack.psql(f"{count} AND status = 'SUCCESS'") == "10", within=60, every=0.5)
     assert stack.psql(f"{count} AND attempt = 2") == "1"
     rows = "count(*), count(DISTINCT (task_id, position))"
@@ -243,3 +101,18 @@ def test_a_restart_keeps_the_data(stack: Stack) -> None:
     eventually(lambda: stack.ready_processes(), within=60, every=0.5)
     assert stack.finished(task_id) == before
     assert stack.finished(stack.submit([REPORT]))["score"] == before["score"]
+
+
+def test_a_dump_is_restored_into_an_empty_server_by_the_commands_of_the_page(stack: Stack, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("## Backup and restore")[2]
+    backup, restore = re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S)[:2]
+    task_id = stack.submit([REPORT])
+    before = stack.finished(task_id)
+    stack.compose("stop", "worker")
+    waiting = stack.submit([REPORT])
+    stack.shell(backup, tmp_path)
+    stack.compose("down", "--volumes")
+    stack.shell(restore, tmp_path)
+    eventually(stack.ready_processes, within=120, every=0.5)
+    assert stack.finished(task_id) == before
+    assert stack.finished(waiting)["status"] == "SUCCESS"

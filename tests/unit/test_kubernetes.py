@@ -1,72 +1,191 @@
-"""What the Kubernetes manifests name exists: settings, probed paths, commands, ports."""
+"""The Kubernetes manifests render, fit the API's schemas, and name only what exists."""
 
 import importlib.util
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml  # type: ignore[import-untyped]
+from flower.urls import handlers as flowers
 
 from handler.routes.health import router
+from models.catalogue import specs
+from models.provide import WeightsSettings
+from tests import manifests
+from tests.manifests import FOLDER, KEDA, Manifest, containers, of_kind, pods, selected
 from tests.running import ROOT
 from tests.unit.test_env_example import EXAMPLE
+from worker.settings import WorkerSettings
 
-FOLDER = ROOT / "deploy" / "kubernetes"
-KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))
-MANIFESTS: list[dict[str, Any]] = [
-    manifest
-    for file in KUSTOMIZATION["resources"]
-    for manifest in yaml.safe_load_all((FOLDER / file).read_text(encoding="utf-8"))
-]
-PODS = {m["metadata"]["name"]: m["spec"]["template"]["spec"] for m in MANIFESTS if "template" in m.get("spec", {})}
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+README = (FOLDER / "README.md").read_text(encoding="utf-8")
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+EXTRAS = ["hpa", "requests", "weights", "gpu"]
 
 
-def containers() -> Iterator[dict[str, Any]]:
-    for pod in PODS.values():
-        yield from pod["containers"]
+@pytest.fixture(scope="module", params=["local", "production", "+".join(EXTRAS)])
+def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
+    if request.param in ("local", "production"):
+        return manifests.render(FOLDER / "overlays" / request.param)
+    return manifests.render_with(tmp_path_factory.mktemp("overlay"), request.param.split("+"))
 
 
-def test_every_manifest_is_applied_and_every_image_is_built() -> None:
-    files = {file.name for file in FOLDER.glob("*.yaml")} - {"kustomization.yaml"}
-    assert set(KUSTOMIZATION["resources"]) == files
-    targets = {
-        f"millrace-{line.split()[-1]}" for line in (ROOT / "Dockerfile").read_text().splitlines() if " AS " in line
-    }
-    assert {container["image"] for container in containers()} <= targets
-    assert {image["name"] for image in KUSTOMIZATION["images"]} == {container["image"] for container in containers()}
+def ours(rendered: list[Manifest]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the containers of our own images with the name of the image."""
+    for pod in pods(rendered).values():
+        for container in containers(pod):
+            if found := re.search(r"(?:^|/)millrace-([a-z0-9-]+)", container["image"]):
+                yield found[1], container
 
 
-def test_every_setting_is_one_that_the_programs_know() -> None:
-    given = {entry["name"] for container in containers() for entry in container.get("env", [])}
-    given |= {name for manifest in MANIFESTS if manifest["kind"] == "ConfigMap" for name in manifest["data"]}
-    assert given <= EXAMPLE.keys()
+@pytest.mark.parametrize("version", ["1.31", "latest"])
+def test_every_object_fits_the_schema(rendered: list[Manifest], version: str) -> None:
+    release = kubernetes_validate.latest_version() if version == "latest" else version
+    for manifest in rendered:
+        if manifest["apiVersion"].startswith("keda.sh/"):
+            assert list(manifests.misfits(manifest["spec"], KEDA[manifest["kind"]], manifest["kind"])) == []
+        else:
+            kubernetes_validate.validate(manifest, release, strict=True)
+        assert manifest["kind"] == "Namespace" or manifest["metadata"]["namespace"] == "millrace"
 
 
-def test_every_probe_asks_for_a_path_or_a_program_that_exists() -> None:
+def test_every_image_is_built(rendered: list[Manifest]) -> None:
+    targets = set(re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.M))
+    assert {image for image, _ in ours(rendered)} <= targets
+
+
+def test_every_setting_is_one_that_its_program_knows(rendered: list[Manifest]) -> None:
+    maps = {m["metadata"]["name"]: m["data"] for m in of_kind(rendered, "ConfigMap")}
+    for image, container in ours(rendered):
+        given = {entry["name"] for entry in container.get("env", ())}
+        given |= {name for source in container.get("envFrom", ()) for name in maps[source["configMapRef"]["name"]]}
+        known = COMPOSE["services"]["flower"]["environment"].keys() if image == "flower" else EXAMPLE.keys()
+        assert given <= known, container["name"]
+
+
+def test_every_probe_asks_for_a_path_or_a_program_that_exists(rendered: list[Manifest]) -> None:
     paths = {route.path for route in router.routes}  # type: ignore[attr-defined]
-    for container in containers():
+    of_flower = {at[0] if isinstance(at, tuple) else at.regex.pattern.rstrip("$") for at in flowers}
+    for image, container in ours(rendered):
         for probe in (container[name] for name in PROBES if name in container):
             if "httpGet" in probe:
-                assert probe["httpGet"]["path"] in paths
+                assert probe["httpGet"]["path"] in (of_flower if image == "flower" else paths)
+                assert probe["httpGet"]["port"] in {port["name"] for port in container.get("ports", ())}
             else:
                 python, option, module, *_ = probe["exec"]["command"]
                 assert (python, option) == ("python", "-m")
                 assert importlib.util.find_spec(module)
 
 
-@pytest.mark.parametrize("name", PODS)
-def test_every_pod_is_restricted_and_bounded(name: str) -> None:
-    pod = PODS[name]
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["automountServiceAccountToken"] is False
-    for container in pod["containers"]:
-        assert container["securityContext"]["readOnlyRootFilesystem"] is True
-        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-        assert container["resources"]["limits"]["memory"]
+def test_every_pod_is_restricted_and_bounded(rendered: list[Manifest]) -> None:
+    """As the Pod Security Standard `restricted` wants it, and more: nothing can be written to but volumes."""
+    for name, pod in pods(rendered).items():
+        spec = pod["spec"]
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["serviceAccountName"] == "millrace"
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}
+        for volume in spec["volumes"]:
+            assert volume.keys() - {"name"} <= {"emptyDir", "persistentVolumeClaim"}
+        for container in containers(pod):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+            assert container["resources"]["limits"]["memory"]
 
 
-def test_the_service_has_the_port_of_the_translation_contract() -> None:
-    (service,) = (manifest for manifest in MANIFESTS if manifest["kind"] == "Service")
+def test_what_is_referred_to_is_there(rendered: list[Manifest]) -> None:
+    in_cluster = {m["metadata"]["name"] for m in of_kind(rendered, "Secret")}
+    by_hand = set(re.findall(r"kubectl -n millrace create secret generic (\S+)", README))
+    templates = pods(rendered)
+    for pod in templates.values():
+        for container in containers(pod):
+            for entry in container.get("env", ()):
+                if reference := entry.get("valueFrom", {}).get("secretKeyRef"):
+                    assert reference["name"] in (in_cluster or by_hand)
+    for scaler in of_kind(rendered, "TriggerAuthentication"):
+        assert {target["name"] for target in scaler["spec"]["secretTargetRef"]} <= by_hand
+    for scaled in of_kind(rendered, "HorizontalPodAutoscaler", "ScaledObject"):
+        assert scaled["spec"]["scaleTargetRef"]["name"] in templates
+    for budget in of_kind(rendered, "PodDisruptionBudget", "NetworkPolicy"):
+        selector = budget["spec"].get("selector") or budget["spec"]["podSelector"]
+        assert any(selected(selector, pod) for pod in templates.values()), budget["metadata"]["name"]
+    for service in of_kind(rendered, "Service"):
+        (pod,) = (pod for pod in templates.values() if selected({"matchLabels": service["spec"]["selector"]}, pod))
+        named = {port["name"] for container in containers(pod) for port in container.get("ports", ())}
+        assert {port.get("targetPort", port["name"]) for port in service["spec"]["ports"]} <= named
+
+
+def test_only_migration_and_console_know_the_owner_of_the_database(rendered: list[Manifest]) -> None:
+    for name, pod in pods(rendered).items():
+        entries = [entry for container in containers(pod) for entry in container.get("env", ())]
+        secrets = [entry["valueFrom"]["secretKeyRef"]["name"] for entry in entries if "valueFrom" in entry]
+        assert any(secret.startswith("millrace-owner") for secret in secrets) == (name in ("migrate", "console"))
+
+
+def test_nobody_is_reached_or_reaches_out_but_who_must(rendered: list[Manifest]) -> None:
+    policies = of_kind(rendered, "NetworkPolicy")
+    deny = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert any(policy["spec"] == deny for policy in policies)
+    ports: dict[str, set[Any]] = {}
+    for name, pod in pods(rendered).items():
+        mine = [m["spec"] for m in policies if selected(m["spec"]["podSelector"], pod)]
+        ports[name] = {port["port"] for spec in mine for rule in spec.get("egress", ()) for port in rule["ports"]} - {
+            53
+        }
+        asked = {entry["name"] for container in containers(pod) for entry in container.get("env", ())}
+        assert (5432 in ports[name]) == ("DATABASE_URL" in asked), name
+        assert (6379 in ports[name]) == bool(asked & {"REDIS_URL", "CELERY_BROKER_URL"}), name
+    assert ports["webhooks"] - {5432, 6379}
+    assert ports["flower"] == {6379}
+
+
+def test_a_pod_has_the_time_that_its_drain_takes(rendered: list[Manifest]) -> None:
+    templates = pods(rendered)
+    requests = re.search(r"--timeout-graceful-shutdown=(\d+)", DOCKERFILE)
+    assert requests
+    (handler,) = templates["handler"]["spec"]["containers"]
+    command, seconds = handler["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == "sleep"
+    publishing = 5  # handler/app.py
+    assert templates["handler"]["spec"]["terminationGracePeriodSeconds"] > int(seconds) + int(requests[1]) + publishing
+    for name, pod in templates.items():
+        if name.startswith("worker-"):
+            assert pod["spec"]["terminationGracePeriodSeconds"] > WorkerSettings().worker_grace_seconds + 10
+
+
+def test_each_worker_deployment_serves_a_model_that_exists(rendered: list[Manifest]) -> None:
+    served = [
+        entry["value"]
+        for _, container in ours(rendered)
+        for entry in container.get("env", ())
+        if entry["name"] == "WORKER_MODELS"
+    ]
+    assert len(served) == len(set(served)) >= 4
+    assert set(served) <= specs().keys()
+
+
+def test_the_handler_has_the_port_of_the_translation_contract(rendered: list[Manifest]) -> None:
+    (service,) = (m for m in of_kind(rendered, "Service") if m["metadata"]["name"] == "handler")
     assert {port["port"] for port in service["spec"]["ports"]} == {8081, 9527}
-    assert {port["targetPort"] for port in service["spec"]["ports"]} == {"http"}
+
+
+def test_production_holds_no_secret() -> None:
+    production = manifests.render(FOLDER / "overlays" / "production")
+    assert of_kind(production, "Secret") == []
+    assert {m["metadata"]["name"] for m in of_kind(production, "StatefulSet")} == set()
+
+
+def test_the_weights_are_named_as_their_reader_wants_them(tmp_path: Path) -> None:
+    (weights,) = (
+        m["data"] for m in manifests.render_with(tmp_path, ["weights"]) if m["metadata"]["name"].startswith("weights-")
+    )
+    assert WeightsSettings.model_validate({name.lower(): value for name, value in weights.items()}).save_weights
