@@ -33,7 +33,8 @@ async def accept_and_read(
     with services.waiters.interest(task_id) as ended:  # before anybody could end it
         accepted = await accept(services, client, spec, wanted, taken, task_id)
         # What is new need not be looked at before somebody says that it has ended.
-        return accepted, await read(services, accepted.task_id, client, wait, None if accepted.replayed else ended)
+        new = None if accepted.replayed else ended
+        return accepted, await read(services, accepted.task_id, client, wait, spec=spec, new=new)
 
 
 async def accept(

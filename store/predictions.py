@@ -1,6 +1,7 @@
 """A model's table of predictions, made from neutral column descriptions: inputs, outputs, version, time."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -23,9 +24,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import LateralFromClause
 from sqlalchemy.types import TypeEngine
 
-from store.tables import ANALYST_READS, app_may
+from store.tables import ANALYST_READS, app_may, tasks
 
 ColumnDescription = tuple[str, str, bool]
 """Name, kind (a key of KINDS), nullable."""
@@ -63,6 +65,15 @@ def predictions_table(
         Index(f"{name}_scored_at", "scored_at", postgresql_using="brin"),
         info=ANALYST_READS | app_may("SELECT", "INSERT", *(f'UPDATE ("{column}")' for column in personal)),
     )
+
+
+@cache
+def outputs(table: Table, columns: tuple[str, ...]) -> LateralFromClause | None:
+    """Return what gives one list a column for each task that it is joined to; None where only `read` can."""
+    if any(isinstance(table.c[name].type, ARRAY) for name in columns):
+        return None
+    lists = (func.array_agg(aggregate_order_by(table.c[name], table.c.position)).label(name) for name in columns)
+    return select(*lists).where(table.c.task_id == tasks.c.id).lateral()
 
 
 async def read(connection: AsyncConnection, table: Table, task_id: UUID, columns: Sequence[str]) -> Sequence[Any]:

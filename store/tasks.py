@@ -2,22 +2,31 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, literal_column, select
+from sqlalchemy import Row, Select, bindparam, func, literal_column, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from store.states import Status
 from store.tables import tasks
 
 
-async def read(connection: AsyncConnection, task_id: UUID, client: str | None = None) -> Row[*tuple[Any, ...]] | None:
-    """Return a task; with a client, only its own."""
-    query = _SUMMARY.where(tasks.c.id == task_id)
-    if client is not None:
-        query = query.where(tasks.c.client == client)
-    return (await connection.execute(query)).one_or_none()
+async def read(
+    connection: AsyncConnection, task_id: UUID, client: str | None = None, outputs: LateralFromClause | None = None
+) -> Row[*tuple[Any, ...]] | None:
+    """Return a task, and behind its own columns those of `outputs`; with a client, only its own."""
+    given = {"task_id": task_id} if client is None else {"task_id": task_id, "client": client}
+    return (await connection.execute(_read(client is not None, outputs), given)).one_or_none()
+
+
+@cache  # making the statement would take longer than PostgreSQL does with it
+def _read(own: bool, outputs: LateralFromClause | None) -> Select[*tuple[Any, ...]]:
+    query = _SUMMARY if outputs is None else _SUMMARY.add_columns(*outputs.c).join(outputs, true())
+    query = query.where(tasks.c.id == bindparam("task_id"))
+    return query.where(tasks.c.client == bindparam("client")) if own else query
 
 
 async def page(
@@ -66,6 +75,9 @@ def _first_id(time: datetime) -> UUID:
     milliseconds = min(max(int(time.timestamp() * 1000), 0), 2**48 - 1)
     return UUID(int=milliseconds << 80)
 
+
+SUMMARY = 9
+"""Columns of a task that are its own."""
 
 _SUMMARY = select(
     tasks.c.id.label("task_id"),
