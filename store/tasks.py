@@ -51,10 +51,21 @@ async def page(
     return (await connection.execute(query)).all()
 
 
-async def waiting_inputs(connection: AsyncConnection) -> int:
-    """Return how many inputs wait for a worker."""
-    total = select(func.coalesce(func.sum(tasks.c.n_inputs), 0)).where(tasks.c.status == literal_column("'PENDING'"))
-    return int(await connection.scalar(total) or 0)
+async def waiting(connection: AsyncConnection) -> dict[tuple[str, int], tuple[int, int, float]]:
+    """Return how many tasks wait for a worker, their inputs and the oldest's age in seconds, by model and priority."""
+    query = (
+        select(
+            tasks.c.model,
+            tasks.c.priority,
+            func.count(),
+            func.sum(tasks.c.n_inputs),
+            func.extract("epoch", func.now() - func.min(tasks.c.submitted_at)),
+        )
+        .where(tasks.c.status == literal_column("'PENDING'"))
+        .group_by(tasks.c.model, tasks.c.priority)
+    )
+    rows = await connection.execute(query)
+    return {(model, priority): (count, int(inputs), float(age)) for model, priority, count, inputs, age in rows}
 
 
 _SLACK = timedelta(hours=1)

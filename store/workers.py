@@ -124,6 +124,16 @@ _LISTED = (
 )
 
 
-async def inputs_done(connection: AsyncConnection) -> int:
-    """Return how many inputs the listed worker processes have scored; it falls when one leaves the list."""
-    return int(await connection.scalar(select(func.coalesce(func.sum(workers.c.inputs_done), 0))) or 0)
+async def loads(connection: AsyncConnection) -> dict[str, tuple[int, int, int]]:
+    """Return by model how many living processes have it loaded, how many of these work on it, and the inputs done.
+
+    Those are of all processes on the list, living or dead; the number falls when one leaves it.
+    """
+    living = workers.c.seen_at > func.now() - ALIVE
+    query = select(
+        workers.c.model,
+        func.count().filter(living),
+        func.count().filter(living, workers.c.working_since.is_not(None)),
+        func.sum(workers.c.inputs_done),
+    ).group_by(workers.c.model)
+    return {model: (ready, busy, int(done)) for model, ready, busy, done in await connection.execute(query)}
