@@ -32,6 +32,9 @@ STOP_SECONDS = 6
 """Programs that have not stopped by then are killed; the servers, stopped after them, take a second or two."""
 
 
+METERED = ("handler", "worker", "rescue", "webhooks")
+"""The programs with metrics, on consecutive ports."""
+
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach our loopback
 
 
@@ -40,6 +43,7 @@ class UpSettings(BaseSettings):
 
     port: int = Field(default=8081, ge=1, le=65535, description="of the handler")
     flower_port: int = Field(default=5566, ge=1, le=65535)
+    metrics_port: int = Field(default=9641, ge=1, le=65532, description="of the handler's metrics; others follow it")
     flower_basic_auth: str | None = Field(default=None, pattern=r"^[^:]+:.+$", description="user:password")
     auth: Literal["required", "off"] = Field(default="off", description="off, as all ports are on loopback only")
     worker_concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1)
@@ -78,6 +82,7 @@ class _Up:
         self._postgres: embedded.Postgres | None = None
         self._valkey: embedded.Server | None = None
         self._programs: list[Program] = []
+        self._metrics_ports = {name: settings.metrics_port + place for place, name in enumerate(METERED)}
 
     def run(self) -> None:
         for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -93,7 +98,8 @@ class _Up:
             self._stop()
 
     def _refuse_taken_ports(self) -> None:
-        for name, port in (("PORT", self._settings.port), ("FLOWER_PORT", self._settings.flower_port)):
+        asked = [("PORT", self._settings.port), ("FLOWER_PORT", self._settings.flower_port)]
+        for name, port in [*asked, *(("METRICS_PORT", port) for port in self._metrics_ports.values())]:
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
@@ -142,14 +148,15 @@ class _Up:
             "WEBHOOK_SECRET": local.webhook_secret(),
             "OMP_NUM_THREADS": "1",  # worker processes are the parallelism; their threads would fight over the cores
         }
+        metrics = {name: {**ours, "METRICS": f"127.0.0.1:{port}"} for name, port in self._metrics_ports.items()}
         flower = {"CELERY_BROKER_URL": redis_url, "FLOWER_BASIC_AUTH": self._flower_auth}
         handler = ["uvicorn", "--factory", "handler.app:create_app", "--http=handler.connection:Connection"]
         handler += ["--no-access-log", "--timeout-graceful-shutdown=3"]
         return [
-            Program("handler", [*python, *handler, f"--port={self._settings.port}"], ours, logs),
-            Program("worker", [*python, "worker"], ours, logs),
-            Program("rescue", [*python, "worker.rescue"], ours, logs),
-            Program("webhooks", [*python, "worker.webhooks"], ours, logs),
+            Program("handler", [*python, *handler, f"--port={self._settings.port}"], metrics["handler"], logs),
+            Program("worker", [*python, "worker"], metrics["worker"], logs),
+            Program("rescue", [*python, "worker.rescue"], metrics["rescue"], logs),
+            Program("webhooks", [*python, "worker.webhooks"], metrics["webhooks"], logs),
             Program(
                 "flower",
                 [*python, "celery", "flower", "--address=127.0.0.1", f"--port={self._settings.flower_port}"],
@@ -200,6 +207,8 @@ class _Up:
         user, password = self._flower_auth.split(":", 1)
         table.add_row("Flower", flower)
         table.add_row("", f"user {user}   password {password}")
+        places = [f"{name} http://127.0.0.1:{port}/metrics" for name, port in self._metrics_ports.items()]
+        table.add_row("metrics", "\n".join(places))
         table.add_row("SQL", ".venv/bin/millrace psql")
         table.add_row("questions", ".venv/bin/millrace sql")
         table.add_row("logs", f"{local.FOLDER}/logs/*.log")

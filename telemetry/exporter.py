@@ -55,7 +55,7 @@ def serve(metrics: CollectorRegistry, settings: MetricsSettings, program: str) -
     try:
         server, _ = start_http_server(port, host, metrics)
     except OSError as error:
-        log.error("metrics_not_served", host=host, port=port, reason=str(error))
+        log.warning("metrics_not_served", host=host, port=port, reason=str(error))
         return None
     log.info("metrics_served", address=f"http://{host}:{server.server_port}/metrics")
     return server

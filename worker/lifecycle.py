@@ -18,8 +18,10 @@ from broker.finished import Announcer
 from broker.settings import BrokerSettings
 from store.engine import connect
 from store.settings import StoreSettings
+from telemetry.exporter import MetricsSettings
 from worker import residency, scoring
 from worker.cache import Cache
+from worker.meters import Meters
 from worker.presence import Presence
 from worker.settings import WorkerSettings
 from worker.watched import WatchedEngine
@@ -34,11 +36,16 @@ class WorkerProcess:
         self._settings = settings
         self._store = store
         self._broker = broker
+        self._meters = Meters()
 
     def connect_signals(self) -> None:
         signals.worker_process_init.connect(self.start, weak=False)
+        signals.worker_ready.connect(self._serve_metrics, weak=False)
         signals.worker_process_shutdown.connect(self.stop, weak=False)
         signals.worker_shutting_down.connect(self._bound_the_stop, weak=False)
+
+    def _serve_metrics(self, **_: Any) -> None:
+        self._meters.serve(MetricsSettings())
 
     def _bound_the_stop(self, **_: Any) -> None:
         """Have the processes give back what they have not scored when the grace is over. Runs in the parent."""
@@ -67,23 +74,27 @@ class WorkerProcess:
         seconds = self._settings.cache_seconds
         self._cache = Cache(str(self._broker.redis_url), seconds) if seconds else None
         self._announcer = Announcer(str(self._broker.redis_url))
-        self._presence = Presence(self._engine, residency.versions(self._residents), self._settings.lease)
+        versions = residency.versions(self._residents)
+        self._meters.enter(billiard.current_process().index, list(self._residents.values()))
+        self._presence = Presence(self._engine, versions, self._settings.lease, self._meters.live)
         self._presence.start()
 
     def stop(self, **_: Any) -> None:
         if hasattr(self, "_presence"):
+            self._meters.leave()
             self._presence.stop()
 
     def score(self, model: str, task_ids: Sequence[UUID]) -> None:
         """Score one chunk and tell whoever waits for it."""
         start = time.monotonic()
         holding = partial(self._presence.holding, model)
-        ended = scoring.score(
-            self._engine, self._residents[model], task_ids, self._settings.lease, holding, self._cache
-        )
+        resident, lease = self._residents[model], self._settings.lease
+        with self._meters.busy():
+            ended = scoring.score(self._engine, resident, task_ids, lease, holding, self._cache, self._meters)
         if ended:
             inputs = sum(task.n_inputs for task in ended)
             hits = self._cache.hits[model] if self._cache else 0
+            self._meters.cached(model, hits)
             self._presence.count(model, len(ended), inputs, time.monotonic() - start, hits)
             try:
                 self._announcer.announce(task.claim.task_id for task in ended)

@@ -1,0 +1,205 @@
+"""What a worker counts of itself, in files that its processes share and its main process adds up for Prometheus.
+
+A file belongs to a place in Celery's pool, not to a process: the process that replaces another counts on in its file,
+so neither the files nor the time to read them grow with the processes that come and go.
+"""
+
+import atexit
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+from wsgiref.simple_server import WSGIServer
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from models.contract import Spec
+from store.claims import ClaimedTask
+from telemetry import exporter
+from worker.predicting import Outcome
+from worker.residency import Resident, WrongOutputs
+
+MAIN = "main"
+SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+SCORES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+"""Finer at both ends, where most scores lie."""
+
+OUT_OF_TIME = "time_limit"
+
+
+def fill(histogram: Histogram, observed: NDArray[np.float64]) -> None:
+    """Observe many values at once. (The library offers one at a time, at a microsecond or two each.)"""
+    bounds = histogram._upper_bounds
+    counts = np.bincount(np.searchsorted(bounds, observed, side="left"), minlength=len(bounds))
+    for slot in np.flatnonzero(counts):
+        histogram._buckets[slot].inc(int(counts[slot]))
+    histogram._sum.inc(float(observed.sum()))
+
+
+class Meters:
+    """Made in the main process; the processes that it forks count, each in its own files."""
+
+    def __init__(self) -> None:
+        self._place = MAIN
+        self._folder = Path(tempfile.mkdtemp(prefix="millrace-metrics-"))
+        self._server: WSGIServer | None = None
+        atexit.register(self._remove, os.getpid())
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self._folder)  # the library reads it whenever it opens a file
+        values.ValueClass = values.MultiProcessValue(lambda: self._place)  # type: ignore[no-untyped-call]
+        made = CollectorRegistry()  # only to be written; the files are read
+        model = ["model"]
+        self._wait = Histogram(
+            "millrace_queue_wait_seconds", "From submission to the first claim", model, buckets=SECONDS, registry=made
+        )
+        self._processing = Histogram(
+            "millrace_claim_to_finish_seconds", "Of each task", model, buckets=SECONDS, registry=made
+        )
+        self._chunk = Histogram(
+            "millrace_chunk_tasks", "Tasks scored together", model, buckets=(1, 4, 16, 64, 256), registry=made
+        )
+        self._scores = Histogram("millrace_scores", "What the model gave", model, buckets=SCORES, registry=made)
+        self._ended = Counter("millrace_tasks_ended", "Tasks by how they ended", ["model", "status"], registry=made)
+        self._predictions = Counter("millrace_predictions", "Stored", ["model", "version"], registry=made)
+        self._failures = Counter("millrace_task_failures", "Failed tasks", ["model", "cause"], registry=made)
+        self._retries = Counter("millrace_task_retries", "Claims after a task's first", model, registry=made)
+        self._discarded = Counter("millrace_tasks_discarded", "Scored, but no longer ours", model, registry=made)
+        self._hits = Counter("millrace_cache_hits", "Inputs whose output was remembered", model, registry=made)
+        self._load = Gauge(
+            "millrace_model_load_seconds",
+            "From its files to the golden rows",
+            ["model", "version"],
+            multiprocess_mode="livemax",
+            registry=made,
+        )
+        self._processes = Gauge(
+            "millrace_worker_processes", "Of this worker", ["state"], multiprocess_mode="livesum", registry=made
+        )
+        self._cpu = Counter("millrace_worker_cpu_seconds", "User and system, of its processes", registry=made)
+        self._memory = Gauge(
+            "millrace_worker_resident_bytes", "Memory of its processes", multiprocess_mode="livesum", registry=made
+        )
+        self._cpu_told = 0.0
+        self._hits_told: Tally[str] = Tally()
+
+    def serve(self, settings: exporter.MetricsSettings) -> None:
+        """Let Prometheus read. Call it in the main process, when the first processes have been forked."""
+        registry = exporter.registry()
+        MultiProcessCollector(registry, str(self._folder))  # type: ignore[no-untyped-call]
+        self._server = exporter.serve(registry, settings, "worker")
+
+    def enter(self, place: int, residents: Iterable[Resident]) -> None:
+        """Count from now on as the process at this place, which is ready with these models."""
+        if self._server is not None:
+            self._server.socket.close()  # or the port would be taken for as long as this process outlives the main one
+        _forget(place, self._folder)  # what one that was killed left
+        self._place = str(place)
+        for resident in residents:
+            name = resident.spec.name
+            self._load.labels(name, resident.version).set(resident.load_seconds)
+            self._predictions.labels(name, resident.version)  # shown as 0 from the beginning
+            for counted in (self._wait, self._processing, self._chunk, self._retries, self._discarded):
+                counted.labels(name)
+            for status in ("SUCCESS", "FAILURE"):
+                self._ended.labels(name, status)
+            if resident.spec.cache:
+                self._hits.labels(name)
+        self._processes.labels("busy").set(0)
+        self._processes.labels("ready").set(1)
+        self.live()
+
+    def leave(self) -> None:
+        """This process ends."""
+        _forget(self._place, self._folder)
+
+    def live(self) -> None:
+        """Note CPU and memory; called about once a second."""
+        cpu = time.process_time()
+        self._cpu.inc(cpu - self._cpu_told)
+        self._cpu_told = cpu
+        self._memory.set(_resident_bytes())
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        self._processes.labels("busy").set(1)
+        try:
+            yield
+        finally:
+            self._processes.labels("busy").set(0)
+
+    def claimed(self, model: str, tasks: Sequence[ClaimedTask]) -> None:
+        """Count how long tasks have waited, by the clock of this host and the one that made their ids."""
+        first = [task.claim.task_id for task in tasks if task.claim.attempt == 1]
+        if len(first) < len(tasks):
+            self._retries.labels(model).inc(len(tasks) - len(first))
+        if first:
+            fill(self._wait.labels(model), np.maximum(0.0, time.time() - submitted(first)))
+
+    def finished(self, resident: Resident, outcome: Outcome, ids: Set[UUID], seconds: float) -> None:
+        """Count what became of a chunk; `ids` are the tasks that were still ours."""
+        name = resident.spec.name
+        kept = [scored.only(ids) for scored in outcome.scored]
+        succeeded = sum(len(scored.tasks) for scored in kept)
+        causes = [_cause(error) for task, error in outcome.failed if task.claim.task_id in ids]
+        inputs = sum(task.n_inputs for scored in kept for task in scored.tasks)
+        claimed = sum(len(scored.tasks) for scored in outcome.scored) + len(outcome.failed)
+        self._chunk.labels(name).observe(claimed)
+        fill(self._processing.labels(name), np.full(claimed, seconds))
+        self._predictions.labels(name, resident.version).inc(inputs)
+        self._end(name, succeeded, causes)
+        if claimed > len(ids):
+            self._discarded.labels(name).inc(claimed - len(ids))
+        if (column := resident.spec.score) is not None:
+            for scored in kept:
+                fill(self._scores.labels(name), np.asarray(scored.columns[column], dtype=np.float64))
+
+    def out_of_time(self, spec: Spec, failed: int) -> None:
+        self._end(spec.name, 0, [OUT_OF_TIME] * failed)
+
+    def cached(self, model: str, hits: int) -> None:
+        """Note how many hits there have been so far."""
+        if hits > self._hits_told[model]:
+            self._hits.labels(model).inc(hits - self._hits_told[model])
+            self._hits_told[model] = hits
+
+    def _end(self, model: str, succeeded: int, causes: Sequence[str]) -> None:
+        self._ended.labels(model, "SUCCESS").inc(succeeded)
+        if causes:
+            self._ended.labels(model, "FAILURE").inc(len(causes))
+            for cause, tasks in Tally(causes).items():
+                self._failures.labels(model, cause).inc(tasks)
+
+    def _remove(self, main: int) -> None:
+        if os.getpid() == main:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def submitted(task_ids: Sequence[UUID]) -> NDArray[np.float64]:
+    """Return when the tasks were submitted, in seconds since 1970, as their ids say (UUIDv7: the first 48 bits)."""
+    padded = b"".join(b"\0\0" + task_id.bytes[:6] for task_id in task_ids)
+    return np.frombuffer(padded, ">u8") / 1000
+
+
+def _forget(place: int | str, folder: Path) -> None:
+    """Drop what holds only while the process at this place lives; its counts remain."""
+    mark_process_dead(place, str(folder))  # type: ignore[no-untyped-call]
+
+
+def _cause(error: str) -> str:
+    """Return a word for why a task failed; the text has the details, and its first word would be a label too many."""
+    return "wrong_outputs" if error.startswith(WrongOutputs.__name__) else "predict_error"
+
+
+def _resident_bytes() -> int:
+    if sys.platform == "linux":
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # elsewhere the most that it has ever been
