@@ -14,6 +14,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 from wsgiref.simple_server import WSGIServer
@@ -34,11 +35,34 @@ SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 SCORES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 """Finer at both ends, where most scores lie."""
 
+FEW = 6
+"""Values; fewer are observed one by one sooner than numpy has begun."""
+
 OUT_OF_TIME = "time_limit"
+
+
+@dataclass(frozen=True)
+class _Of:
+    """The metrics of one model: looking them up by their labels would cost more than counting."""
+
+    wait: Histogram
+    processing: Histogram
+    chunk: Histogram
+    scores: Histogram
+    succeeded: Counter
+    failed: Counter
+    predictions: Counter
+    retries: Counter
+    discarded: Counter
+    hits: Counter
 
 
 def fill(histogram: Histogram, observed: NDArray[np.float64]) -> None:
     """Observe many values at once. (The library offers one at a time, at a microsecond or two each.)"""
+    if len(observed) < FEW:
+        for value in observed:
+            histogram.observe(value)
+        return
     bounds = histogram._upper_bounds
     counts = np.bincount(np.searchsorted(bounds, observed, side="left"), minlength=len(bounds))
     for slot in np.flatnonzero(counts):
@@ -90,6 +114,7 @@ class Meters:
         )
         self._cpu_told = 0.0
         self._hits_told: Tally[str] = Tally()
+        self._of: dict[str, _Of] = {}
 
     def serve(self, settings: exporter.MetricsSettings) -> None:
         """Let Prometheus read. Call it in the main process, when the first processes have been forked."""
@@ -104,16 +129,22 @@ class Meters:
         _forget(place, self._folder)  # what one that was killed left
         self._place = str(place)
         for resident in residents:
-            name = resident.spec.name
-            self._load.labels(name, resident.version).set(resident.load_seconds)
-            self._predictions.labels(name, resident.version)  # shown as 0 from the beginning
-            for counted in (self._wait, self._processing, self._chunk, self._retries, self._discarded):
-                counted.labels(name)
-            for status in ("SUCCESS", "FAILURE"):
-                self._ended.labels(name, status)
-            if resident.spec.cache:
-                self._hits.labels(name)
-        self._processes.labels("busy").set(0)
+            name, version = resident.spec.name, resident.version
+            self._load.labels(name, version).set(resident.load_seconds)
+            self._of[name] = _Of(
+                self._wait.labels(name),
+                self._processing.labels(name),
+                self._chunk.labels(name),
+                self._scores.labels(name),
+                self._ended.labels(name, "SUCCESS"),
+                self._ended.labels(name, "FAILURE"),
+                self._predictions.labels(name, version),
+                self._retries.labels(name),
+                self._discarded.labels(name),
+                self._hits.labels(name),
+            )
+        self._busy = self._processes.labels("busy")
+        self._busy.set(0)
         self._processes.labels("ready").set(1)
         self.live()
 
@@ -130,53 +161,50 @@ class Meters:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        self._processes.labels("busy").set(1)
+        self._busy.set(1)
         try:
             yield
         finally:
-            self._processes.labels("busy").set(0)
+            self._busy.set(0)
 
     def claimed(self, model: str, tasks: Sequence[ClaimedTask]) -> None:
         """Count how long tasks have waited, by the clock of this host and the one that made their ids."""
         first = [task.claim.task_id for task in tasks if task.claim.attempt == 1]
         if len(first) < len(tasks):
-            self._retries.labels(model).inc(len(tasks) - len(first))
+            self._of[model].retries.inc(len(tasks) - len(first))
         if first:
-            fill(self._wait.labels(model), np.maximum(0.0, time.time() - submitted(first)))
+            fill(self._of[model].wait, np.maximum(0.0, time.time() - submitted(first)))
 
     def finished(self, resident: Resident, outcome: Outcome, ids: Set[UUID], seconds: float) -> None:
         """Count what became of a chunk; `ids` are the tasks that were still ours."""
-        name = resident.spec.name
+        of = self._of[resident.spec.name]
         kept = [scored.only(ids) for scored in outcome.scored]
-        succeeded = sum(len(scored.tasks) for scored in kept)
-        causes = [_cause(error) for task, error in outcome.failed if task.claim.task_id in ids]
-        inputs = sum(task.n_inputs for scored in kept for task in scored.tasks)
         claimed = sum(len(scored.tasks) for scored in outcome.scored) + len(outcome.failed)
-        self._chunk.labels(name).observe(claimed)
-        fill(self._processing.labels(name), np.full(claimed, seconds))
-        self._predictions.labels(name, resident.version).inc(inputs)
-        self._end(name, succeeded, causes)
+        of.chunk.observe(claimed)
+        fill(of.processing, np.full(claimed, seconds))
+        of.predictions.inc(sum(task.n_inputs for scored in kept for task in scored.tasks))
+        of.succeeded.inc(sum(len(scored.tasks) for scored in kept))
+        if outcome.failed:
+            self._fail(resident.spec, [_cause(error) for task, error in outcome.failed if task.claim.task_id in ids])
         if claimed > len(ids):
-            self._discarded.labels(name).inc(claimed - len(ids))
-        if (column := resident.spec.score) is not None:
+            of.discarded.inc(claimed - len(ids))
+        if (column := resident.score) is not None:
             for scored in kept:
-                fill(self._scores.labels(name), np.asarray(scored.columns[column], dtype=np.float64))
+                fill(of.scores, np.asarray(scored.columns[column], dtype=np.float64))
 
     def out_of_time(self, spec: Spec, failed: int) -> None:
-        self._end(spec.name, 0, [OUT_OF_TIME] * failed)
+        self._fail(spec, [OUT_OF_TIME] * failed)
 
     def cached(self, model: str, hits: int) -> None:
         """Note how many hits there have been so far."""
         if hits > self._hits_told[model]:
-            self._hits.labels(model).inc(hits - self._hits_told[model])
+            self._of[model].hits.inc(hits - self._hits_told[model])
             self._hits_told[model] = hits
 
-    def _end(self, model: str, succeeded: int, causes: Sequence[str]) -> None:
-        self._ended.labels(model, "SUCCESS").inc(succeeded)
-        if causes:
-            self._ended.labels(model, "FAILURE").inc(len(causes))
-            for cause, tasks in Tally(causes).items():
-                self._failures.labels(model, cause).inc(tasks)
+    def _fail(self, spec: Spec, causes: Sequence[str]) -> None:
+        self._of[spec.name].failed.inc(len(causes))
+        for cause, tasks in Tally(causes).items():
+            self._failures.labels(spec.name, cause).inc(tasks)
 
     def _remove(self, main: int) -> None:
         if os.getpid() == main:

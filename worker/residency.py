@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -37,6 +38,11 @@ class Resident:
     @property
     def version(self) -> str:
         return self.artifact.version
+
+    @cached_property
+    def score(self) -> str | None:
+        """The spec's, looked up once."""
+        return self.spec.score
 
     def predict(self, columns: Columns) -> Columns:
         """Score the inputs; raises WrongOutputs where the answer does not fit the spec."""
