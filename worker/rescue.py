@@ -68,6 +68,7 @@ class Rescue:
                 if self._retention is not None:
                     self._retention.turn()
                 self._rounds.over()
+                self._rounds.look(self._engine)
             except SQLAlchemyError as error:
                 log.warning("rescue_interrupted", error=str(error))
             except Exception:  # one bad round must not be the last: nobody else brings lost tasks back
@@ -81,7 +82,6 @@ class Rescue:
         lost: list[WaitingTask] = []
         promoted: list[WaitingTask] = []
         with self._engine.begin() as connection:
-            self._rounds.look(connection)
             if not connection.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": LOCK}):
                 return
             expired = claims.expire(connection, limit=LIMIT)
