@@ -129,6 +129,9 @@ class Platform:
     def start_rescue(self) -> Program:
         return Program("rescue", ["worker.rescue"], self._metered("rescue"), self.logs)
 
+    def start_webhooks(self) -> Program:
+        return Program("webhooks", ["worker.webhooks"], self._metered("webhooks"), self.logs)
+
     def _metered(self, program: str) -> dict[str, str]:
         return {"METRICS": f"127.0.0.1:{self.metrics[program]}", **self.environment}
 

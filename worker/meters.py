@@ -38,7 +38,7 @@ SCORES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0
 FEW = 6
 """Values; fewer are observed one by one sooner than numpy has begun."""
 
-OUT_OF_TIME = "time_limit"
+PREDICT_ERROR, WRONG_OUTPUTS, OUT_OF_TIME = CAUSES = ("predict_error", "wrong_outputs", "time_limit")
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,8 @@ class Meters:
         for resident in residents:
             name, version = resident.spec.name, resident.version
             self._load.labels(name, version).set(resident.load_seconds)
+            for cause in CAUSES:
+                self._failures.labels(name, cause)  # shown as 0 from the beginning
             self._of[name] = _Of(
                 self._wait.labels(name),
                 self._processing.labels(name),
@@ -224,7 +226,7 @@ def _forget(place: int | str, folder: Path) -> None:
 
 def _cause(error: str) -> str:
     """Return a word for why a task failed; the text has the details, and its first word would be a label too many."""
-    return "wrong_outputs" if error.startswith(WrongOutputs.__name__) else "predict_error"
+    return WRONG_OUTPUTS if error.startswith(WrongOutputs.__name__) else PREDICT_ERROR
 
 
 def _resident_bytes() -> int:
