@@ -28,13 +28,14 @@ from handler.rate import Limiter, Rate
 from handler.routes import endpoints, health, inference_protocol, models, submissions, tasks, workers
 from handler.services import Services, prediction_tables
 from handler.settings import HandlerSettings
+from handler.traced import Profiled, Traced
 from handler.waiters import Waiters
 from migrations.revisions import head, older
 from models import artifact
 from models.catalogue import specs, time_limit
 from store.engine import connect_async, single
 from store.settings import StoreSettings
-from telemetry import exporter, logs
+from telemetry import exporter, logs, tracing
 from webhooks.settings import WebhookSettings
 
 log = structlog.get_logger(__name__)
@@ -67,7 +68,7 @@ def create_app() -> ASGIApp:
     webhooks = WebhookSettings()
     metrics = exporter.MetricsSettings()
     registry = exporter.registry()
-    meters = Meters(registry)
+    meters = Meters(registry, access_log=settings.access_log == "on")
     guarded = settings.auth == "required"
 
     @asynccontextmanager
@@ -114,6 +115,7 @@ def create_app() -> ASGIApp:
                 await task
         await intake.drain()
         await engine.dispose()
+        await asyncio.to_thread(tracing.stop)
         if exported is not None:
             await asyncio.to_thread(exported.shutdown)
             exported.server_close()
@@ -127,6 +129,8 @@ def create_app() -> ASGIApp:
         docs_url=None,  # from our own host instead of a public one: see patch_fastapi
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        # Ours cover the fast lane too, and FastAPI's record what validation complained of.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     patch_fastapi(app)
     problems.install(app, meters.refused)
@@ -154,7 +158,13 @@ def create_app() -> ASGIApp:
         app.include_router(unguarded)
     routers = [*keyed_routers, inference_protocol.router, *open_routers]
     routes = [route for part in (app.router, *routers) for route in part.routes if hasattr(route, "path_regex")]
-    app.add_middleware(Counted, requests=meters.requests, template=templates(routes))
+    template = templates(routes)
+    app.add_middleware(Counted, requests=meters.requests, template=template)
     app.add_middleware(Headers)
     app.open_lane(submissions.fast(specs()), tasks.read_task, meters.requests)  # which appends the headers itself
-    return across_origins(app, settings.origins)
+    whole = across_origins(app, settings.origins)
+    if settings.profiler == "on":
+        whole = Profiled(whole)
+    if tracing.configure(tracing.TracingSettings(), "handler"):
+        whole = Traced(whole, template=template)
+    return whole

@@ -13,10 +13,11 @@ from fastapi import FastAPI, Request, Response
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from handler import headers, problems
+from handler import access, headers, problems
 from handler.identity import identify
 from handler.meters import Requests, Route
 from handler.services import Services
+from telemetry.logs import TASK_ID
 
 Answer = Callable[[Request, Services, str | None], Awaitable[Response]]
 """Takes the request, what the handler has, and the client."""
@@ -48,10 +49,12 @@ class Handler(FastAPI):
                 pass  # FastAPI says what is wrong with it
             else:
                 found = self._task
+                TASK_ID.set(given["task_id"])
         if found is None:
             await super().__call__(scope, receive, send)
             return
         answer, route = found
+        name = access.name(scope["headers"])
         status = 500
         route.in_flight += 1
         start = perf_counter()
@@ -67,6 +70,7 @@ class Handler(FastAPI):
                 response = problems.answer(request, error)
             status = response.status_code
             response.raw_headers += headers.ANSWER
+            response.raw_headers.append(name)
             await response(scope, receive, send)
         finally:
             route.end(status, perf_counter() - start)

@@ -21,6 +21,7 @@ from store import accepting
 from store.accepting import Accepted, Submission
 from store.claims import WaitingTask
 from store.engine import single
+from telemetry import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +97,8 @@ class Intake:
     async def _commit(self, group: Sequence[tuple[Submission, asyncio.Future[Accepted]]]) -> None:
         submissions = [submission for submission, _ in group]
         try:
-            with self._meters.commit_seconds.time():
+            traced = tracing.joined("commit", (s.traceparent for s in submissions), tasks=len(submissions))
+            with traced, self._meters.commit_seconds.time():
                 async with self._engine.connect() as connection:
                     new = await accepting.insert(connection, submissions)
         except Exception as error:

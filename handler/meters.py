@@ -15,8 +15,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from handler import access, problems
 from handler.backlog import Backlog
 from store.accepting import Submission
 from store.states import Priority
@@ -34,30 +36,35 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 class Route:
     """The requests to one template of paths by one method."""
 
-    def __init__(self) -> None:
+    def __init__(self, method: str, template: str, *, logged: bool) -> None:
+        self._names = method, template
+        self._logged = logged
         self.in_flight = 0
         self.ended: dict[int, list[float]] = {}
         """By status: how many took up to each of BOUNDS and longer, and last the sum of their seconds."""
 
     def end(self, status: int, seconds: float) -> None:
-        """Count an answered request out."""
+        """Count an answered request out, and log it where that is asked for."""
         self.in_flight -= 1
         counts = self.ended.get(status)
         if counts is None:
             counts = self.ended[status] = [0] * (len(BOUNDS) + 2)
         counts[bisect_left(BOUNDS, seconds)] += 1
         counts[-1] += seconds
+        if self._logged:
+            access.say(*self._names, status, seconds)
 
 
 class Requests:
     """Requests by method, route and status."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, logged: bool) -> None:
+        self._logged = logged
         self._routes: dict[tuple[str, str], Route] = {}
 
     def route(self, method: str, template: str) -> Route:
         key = method if method in _METHODS else "other", template
-        return self._routes.get(key) or self._routes.setdefault(key, Route())
+        return self._routes.get(key) or self._routes.setdefault(key, Route(*key, logged=self._logged))
 
     def collect(self) -> Iterator[Metric]:
         labels = ["method", "route", "status"]
@@ -79,7 +86,7 @@ class Requests:
 
 
 class Counted:
-    """An ASGI middleware that counts the requests which FastAPI answers. (The fast lane counts its own.)"""
+    """An ASGI middleware that counts and names what FastAPI answers. (The fast lane does so by itself.)"""
 
     def __init__(self, app: ASGIApp, *, requests: Requests, template: Callable[[str], str]) -> None:
         self._app = app
@@ -91,18 +98,24 @@ class Counted:
             await self._app(scope, receive, send)
             return
         route = self._requests.route(scope["method"], self._template(scope["path"]))
-        status = 500  # what is sent, above us, for an error that nobody has caught
+        name = access.name(scope["headers"])
+        status = 0
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message["headers"], name]
             await send(message)
 
         route.in_flight += 1
         start = perf_counter()
         try:
             await self._app(scope, receive, noting)
+        except Exception as error:
+            if status:  # half an answer is out
+                raise
+            await problems.answer(Request(scope, receive), error)(scope, receive, noting)
         finally:
             route.end(status, perf_counter() - start)
 
@@ -123,8 +136,8 @@ def templates(routes: Iterable[Any]) -> Callable[[str], str]:
 class Meters(Collector):
     """Everything that this handler counts."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = Requests()
+    def __init__(self, registry: CollectorRegistry, *, access_log: bool = False) -> None:
+        self.requests = Requests(logged=access_log)
         self._submitted: Tally[tuple[str, Priority]] = Tally()
         self._inputs: Tally[tuple[str, Priority]] = Tally()
         self.refused: Tally[str] = Tally()

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,12 +14,16 @@ import billiard
 import redis
 import structlog
 from celery import signals
+from sqlalchemy.exc import SQLAlchemyError
 
 from broker.finished import Announcer
 from broker.settings import BrokerSettings
+from store import traces
 from store.engine import connect
 from store.settings import StoreSettings
+from telemetry import tracing
 from telemetry.exporter import MetricsSettings
+from telemetry.tracing import TracingSettings
 from worker import residency, scoring
 from worker.cache import Cache
 from worker.meters import Meters
@@ -74,6 +79,7 @@ class WorkerProcess:
         seconds = self._settings.cache_seconds
         self._cache = Cache(str(self._broker.redis_url), seconds) if seconds else None
         self._announcer = Announcer(str(self._broker.redis_url))
+        tracing.configure(TracingSettings(), "worker")
         versions = residency.versions(self._residents)
         self._meters.enter(billiard.current_process().index, list(self._residents.values()))
         self._presence = Presence(self._engine, versions, self._settings.lease, self._meters.live)
@@ -83,13 +89,24 @@ class WorkerProcess:
         if hasattr(self, "_presence"):
             self._meters.leave()
             self._presence.stop()
+        tracing.stop()
+
+    def _traced(self, model: str, task_ids: Sequence[UUID]) -> AbstractContextManager[Any]:
+        if not tracing.on():
+            return nullcontext()
+        try:
+            with self._engine.begin() as connection:
+                parents = traces.parents(connection, task_ids)
+        except SQLAlchemyError:  # scoring says so, and tries again
+            parents = []
+        return tracing.joined(f"score {model}", parents, tasks=len(task_ids))
 
     def score(self, model: str, task_ids: Sequence[UUID]) -> None:
         """Score one chunk and tell whoever waits for it."""
         start = time.monotonic()
         holding = partial(self._presence.holding, model)
         resident, lease = self._residents[model], self._settings.lease
-        with self._meters.busy():
+        with self._meters.busy(), self._traced(model, task_ids):
             ended = scoring.score(self._engine, resident, task_ids, lease, holding, self._cache, self._meters)
         if ended:
             inputs = sum(task.n_inputs for task in ended)

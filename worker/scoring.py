@@ -19,6 +19,7 @@ from store import claims
 from store.claims import Claim, ClaimedTask
 from store.copying import copy
 from store.predictions import predictions_table
+from telemetry.tracing import span
 from worker.cache import Cache
 from worker.meters import Meters
 from worker.predicting import Outcome, Scored, predict
@@ -51,7 +52,8 @@ def score(
     `holding` renews the leases meanwhile. Raises SQLAlchemy's OperationalError when PostgreSQL stays away.
     """
     start = perf_counter()
-    claimed = _claim(engine, task_ids, lease)
+    with span("claim"):
+        claimed = _claim(engine, task_ids, lease)
     if not claimed:
         return []
     if meters:
@@ -59,8 +61,10 @@ def score(
     owned = [task.claim for task in claimed]
     with holding(owned):
         try:
-            outcome = predict(resident, claimed, cache)
-            ids = _finish(engine, resident, outcome)
+            with span("predict"):
+                outcome = predict(resident, claimed, cache)
+            with span("finish"):
+                ids = _finish(engine, resident, outcome)
         except SoftTimeLimitExceeded:  # what had been finished by then is no longer ours, and stays as it is
             stopping = perf_counter() - start < resident.spec.time_limit / 2  # long before the limit: the worker stops
             ids = _give_back(engine, owned) if stopping else _out_of_time(engine, resident, owned)
