@@ -115,7 +115,7 @@ class _Up:
                 self._valkey = embedded.start_valkey(local.FOLDER / "valkey")
             owner_url, programs_url = self._databases()
             redis_url = self._valkey.url if self._valkey else str(self._settings.redis_url)
-            local.remember(owner_url, redis_url)
+            local.remember(owner_url, redis_url, self._pages())
             status.update("Bringing the schema up to date …")
             upgrade(owner_url, programs_url)
             self._engine = connect(programs_url)
@@ -164,6 +164,13 @@ class _Up:
                 logs,
             ),
         ]
+
+    def _pages(self) -> dict[str, str]:
+        pages = {name: f"http://127.0.0.1:{port}/metrics" for name, port in self._metrics_ports.items()}
+        return pages | {
+            "handler": f"http://127.0.0.1:{self._settings.port}/health/live",
+            "flower": f"http://127.0.0.1:{self._settings.flower_port}/healthcheck",
+        }
 
     def _wait_until_ready(self, start: datetime | None) -> None:
         """Wait for every program to answer, and for every worker process of this run to have its models loaded."""

@@ -1,11 +1,11 @@
 """Tasks as the handler sees them: read, list. (accepting.py makes them.)"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, literal_column, select
+from sqlalchemy import Row, Select, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.states import Status
@@ -20,8 +20,7 @@ async def read(connection: AsyncConnection, task_id: UUID, client: str | None = 
     return (await connection.execute(query)).one_or_none()
 
 
-async def page(
-    connection: AsyncConnection,
+def newest(
     *,
     status: Status | None = None,
     model: str | None = None,
@@ -30,8 +29,8 @@ async def page(
     before: UUID | None = None,
     client: str | None = None,
     limit: int,
-) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return tasks, newest first, from the one that follows `before` (a task id: ids are ordered by time).
+) -> Select[*tuple[Any, ...]]:
+    """Ask for tasks, newest first, from the one that follows `before` (a task id: ids are ordered by time).
 
     Times are the database's, `submitted_after` included, `submitted_before` not. With a client, only its own.
     """
@@ -48,23 +47,34 @@ async def page(
         query = query.where(tasks.c.client == client)
     if before is not None:
         query = query.where(tasks.c.id < before)
-    return (await connection.execute(query)).all()
+    return query
+
+
+async def page(connection: AsyncConnection, **wanted: Any) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the tasks that `newest` asks for."""
+    return (await connection.execute(newest(**wanted))).all()
 
 
 async def waiting(connection: AsyncConnection) -> dict[tuple[str, int], tuple[int, int, float]]:
     """Return how many tasks wait for a worker, their inputs and the oldest's age in seconds, by model and priority."""
-    query = (
-        select(
-            tasks.c.model,
-            tasks.c.priority,
-            func.count(),
-            func.sum(tasks.c.n_inputs),
-            func.extract("epoch", func.now() - func.min(tasks.c.submitted_at)),
-        )
-        .where(tasks.c.status == literal_column("'PENDING'"))
-        .group_by(tasks.c.model, tasks.c.priority)
+    return by_queue(await connection.execute(WAITING))
+
+
+WAITING = (
+    select(
+        tasks.c.model,
+        tasks.c.priority,
+        func.count(),
+        func.sum(tasks.c.n_inputs),
+        func.extract("epoch", func.now() - func.min(tasks.c.submitted_at)),
     )
-    rows = await connection.execute(query)
+    .where(tasks.c.status == literal_column("'PENDING'"))
+    .group_by(tasks.c.model, tasks.c.priority)
+)
+
+
+def by_queue(rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[tuple[str, int], tuple[int, int, float]]:
+    """Return what WAITING answers by model and priority."""
     return {(model, priority): (count, int(inputs), float(age)) for model, priority, count, inputs, age in rows}
 
 

@@ -113,14 +113,17 @@ SEEN = timedelta(seconds=10)
 
 async def listing(connection: AsyncConnection) -> list[Row[Any]]:
     """Return one row for each model that a living process has loaded."""
-    columns = [workers.c[name] for name in _LISTED]
-    query = select(*columns).where(workers.c.seen_at > func.now() - SEEN).order_by(workers.c.id, workers.c.model)
-    return list((await connection.execute(query)).all())
+    return list((await connection.execute(LISTED)).all())
 
 
-_LISTED = (
+_SHOWN = (
     *("id", "host", "pid", "model", "model_version", "tasks_done", "inputs_done", "cache_hits"),
     *("ready_at", "working_since"),
+)
+LISTED = (
+    select(*[workers.c[name] for name in _SHOWN])
+    .where(workers.c.seen_at > func.now() - SEEN)
+    .order_by(workers.c.id, workers.c.model)
 )
 
 
