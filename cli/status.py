@@ -31,6 +31,9 @@ EVERY = 2.0
 ONCE = 1.0
 """Seconds of which --once tells the rates."""
 
+WIDE = 140
+"""Characters of a line where no terminal says how many there is room for."""
+
 TIMEOUT = 1.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach our loopback
 
@@ -42,6 +45,8 @@ Up = Mapping[str, bool]
 def status(once: bool) -> None:
     """Show services, workers, backlog, rates and the last failures; Ctrl-C ends it."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDE
     with database("status") as engine:
         before = _look(engine)
         if once:
@@ -117,7 +122,7 @@ def _table(*columns: str) -> Table:
 
 def _models(before: Overview, now: Overview) -> Table:
     seconds = max((now.now - before.now).total_seconds(), 0.001)
-    table = _table("model", ">ready", ">busy", ">high", ">normal", ">low waiting", ">oldest", ">tasks/s", ">inputs/s")
+    table = _table("model", ">ready", ">busy", ">waiting: high", ">normal", ">low", ">oldest", ">tasks/s", ">inputs/s")
     for model in specs():
         loaded = [row for row in now.workers if row.model == model]
         busy = sum(row.working_since is not None for row in loaded)

@@ -23,6 +23,9 @@ from store.tables import task_inputs, webhooks
 from store.tables import tasks as tasks_table
 from store.tasks import newest
 
+WIDTH = 48
+"""Characters of one value that are shown."""
+
 FEW = 10
 """Inputs of a task that are shown, unless more are asked for."""
 
@@ -74,11 +77,12 @@ def task(task_id: UUID, shown: int) -> None:
             predictions = connection.execute(query.order_by(table.c.position).limit(shown)).all()
     _print_task(found, callback)
     if predictions:
-        print_table(columns, predictions)
+        print_table(columns, [list(map(_cut, row)) for row in predictions])
     elif payload is not None:
         waiting: list[dict[str, Any]] = msgspec.json.decode(bytes(payload))
         names = list(dict.fromkeys(name for one in waiting[:shown] for name in one))
-        print_table(["position", *names], [[p, *map(one.get, names)] for p, one in enumerate(waiting[:shown])])
+        rows = [[place, *(_cut(one.get(name)) for name in names)] for place, one in enumerate(waiting[:shown])]
+        print_table(["position", *names], rows)
     if 0 < shown < found.n_inputs:
         click.echo(f"… of {found.n_inputs:,} inputs; --inputs {found.n_inputs} shows all")
 
@@ -109,6 +113,14 @@ def _print_task(found: Row[Any], callback: Row[Any] | None) -> None:
     console = Console(highlight=False)
     console.print(table, soft_wrap=not console.is_terminal)
     console.print()
+
+
+def _cut(value: Any) -> Any:
+    """Shorten texts and lists, which may be long, to what a table can show."""
+    if not isinstance(value, str | list):
+        return value
+    text = str(value)
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 
 def _callback(row: Row[Any]) -> str:

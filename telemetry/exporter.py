@@ -4,7 +4,13 @@ import re
 from wsgiref.simple_server import WSGIServer
 
 import structlog
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -37,6 +43,7 @@ class MetricsSettings(BaseSettings):
 
 def registry() -> CollectorRegistry:
     """Return a new registry with what is known of every process: CPU, memory, open files, the Python it runs."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter
     made = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=made)
     PlatformCollector(registry=made)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -98,6 +99,18 @@ def test_every_alert_is_tested() -> None:
 def test_promtool_agrees(check: list[str]) -> None:
     assert PROMTOOL is not None
     done = subprocess.run([PROMTOOL, *check], cwd=DEPLOY / "prometheus", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+def test_the_dashboards_ask_in_promql(tmp_path: Path) -> None:
+    assert PROMTOOL is not None
+    asked = [target["expr"] for dashboard in DASHBOARDS for panel in dashboard["panels"] for target in panel["targets"]]
+    plain = [expression.replace("$__rate_interval", "1m").replace("$model", ".*") for expression in asked]
+    rules = [{"record": f"asked:number_{place}", "expr": expression} for place, expression in enumerate(plain)]
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboards", "rules": rules}]}))
+    done = subprocess.run([PROMTOOL, "check", "rules", file], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
