@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -20,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, make_url, select
 
-from cli import embedded, local
+from cli import embedded, local, ports
 from cli.programs import KeepsEnding, Program
 from migrations.revisions import upgrade
 from store import workers
@@ -32,9 +31,6 @@ STOP_SECONDS = 6
 """Programs that have not stopped by then are killed; the servers, stopped after them, take a second or two."""
 
 
-METERED = ("handler", "worker", "rescue", "webhooks")
-"""The programs with metrics, on consecutive ports."""
-
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach our loopback
 
 
@@ -43,7 +39,9 @@ class UpSettings(BaseSettings):
 
     port: int = Field(default=8081, ge=1, le=65535, description="of the handler")
     flower_port: int = Field(default=5566, ge=1, le=65535)
-    metrics_port: int = Field(default=9641, ge=1, le=65532, description="of the handler's metrics; others follow it")
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65532, description="the first of four; empty: from 9641 on, wherever four are free"
+    )
     flower_basic_auth: str | None = Field(default=None, pattern=r"^[^:]+:.+$", description="user:password")
     auth: Literal["required", "off"] = Field(default="off", description="off, as all ports are on loopback only")
     worker_concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1)
@@ -68,7 +66,14 @@ def up() -> None:
         sys.exit(2)
     try:
         _Up(settings, console).run()
-    except (CannotStart, KeepsEnding, embedded.StartFailed, embedded.AlreadyRunning, embedded.PortTaken) as error:
+    except (
+        CannotStart,
+        KeepsEnding,
+        ports.Taken,
+        embedded.StartFailed,
+        embedded.AlreadyRunning,
+        embedded.PortTaken,
+    ) as error:
         console.print(f"[red]millrace up:[/red] {error}", markup=True)
         sys.exit(1)
 
@@ -82,12 +87,13 @@ class _Up:
         self._postgres: embedded.Postgres | None = None
         self._valkey: embedded.Server | None = None
         self._programs: list[Program] = []
-        self._metrics_ports = {name: settings.metrics_port + place for place, name in enumerate(METERED)}
+        self._metrics_ports: dict[str, int] = {}
 
     def run(self) -> None:
         for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(how, lambda *_: self._stopping.set())
-        self._refuse_taken_ports()
+        ports.refuse_taken(PORT=self._settings.port, FLOWER_PORT=self._settings.flower_port)
+        self._metrics_ports = ports.for_metrics(self._settings.metrics_port)
         try:
             self._start()
             if not self._stopping.is_set():
@@ -96,16 +102,6 @@ class _Up:
                 self._revive()
         finally:
             self._stop()
-
-    def _refuse_taken_ports(self) -> None:
-        asked = [("PORT", self._settings.port), ("FLOWER_PORT", self._settings.flower_port)]
-        for name, port in [*asked, *(("METRICS_PORT", port) for port in self._metrics_ports.values())]:
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    raise CannotStart(f"port {port} is in use; choose another: make up {name}={port + 1}") from None
 
     def _start(self) -> None:
         with self._console.status("Starting PostgreSQL and Valkey …") as status:
