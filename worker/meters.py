@@ -9,7 +9,6 @@ import os
 import resource
 import shutil
 import sys
-import tempfile
 import time
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence, Set
@@ -27,6 +26,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from models.contract import Spec
 from store.claims import ClaimedTask
 from telemetry import exporter
+from worker import folders
+from worker.filling import fill
 from worker.predicting import Outcome
 from worker.residency import Resident, WrongOutputs
 
@@ -34,9 +35,6 @@ MAIN = "main"
 SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 SCORES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 """Finer at both ends, where most scores lie."""
-
-FEW = 6
-"""Values; fewer are observed one by one sooner than numpy has begun."""
 
 PREDICT_ERROR, WRONG_OUTPUTS, OUT_OF_TIME = CAUSES = ("predict_error", "wrong_outputs", "time_limit")
 
@@ -57,25 +55,12 @@ class _Of:
     hits: Counter
 
 
-def fill(histogram: Histogram, observed: NDArray[np.float64]) -> None:
-    """Observe many values at once. (The library offers one at a time, at a microsecond or two each.)"""
-    if len(observed) < FEW:
-        for value in observed:
-            histogram.observe(value)
-        return
-    bounds = histogram._upper_bounds
-    counts = np.bincount(np.searchsorted(bounds, observed, side="left"), minlength=len(bounds))
-    for slot in np.flatnonzero(counts):
-        histogram._buckets[slot].inc(int(counts[slot]))
-    histogram._sum.inc(float(observed.sum()))
-
-
 class Meters:
     """Made in the main process; the processes that it forks count, each in its own files."""
 
     def __init__(self) -> None:
         self._place = MAIN
-        self._folder = Path(tempfile.mkdtemp(prefix="millrace-metrics-"))
+        self._folder = folders.new()
         self._server: WSGIServer | None = None
         atexit.register(self._remove, os.getpid())
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self._folder)  # the library reads it whenever it opens a file

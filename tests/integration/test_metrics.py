@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from handler.meters import UNKNOWN, templates
 from handler.routes import health, models
 from tests.conftest import Servers, empty_redis, new_database
 from tests.running import REPORT, Platform, eventually
+from worker.folders import FOLDERS
 
 Labels = dict[str, str]
 
@@ -151,3 +154,18 @@ def test_a_killed_process_leaves_its_counts_and_nothing_else(servers: Servers, t
 @pytest.mark.parametrize("path", ["/task/1/cancel/more", "/taskx", "//submit", "/models/a/b/c"])
 def test_a_path_that_no_route_takes_is_unknown(path: str) -> None:
     assert templates([*health.router.routes, *models.router.routes])(path) == UNKNOWN
+
+
+def test_what_a_killed_worker_left_in_the_temporary_folder_is_cleared_away(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, living, other = (
+        tmp_path / f"{FOLDERS}{name}" for name in (f"{ended.pid}-x", f"{os.getpid()}-x", "of-a-person")
+    )
+    for folder in (left, living, other):
+        folder.mkdir()
+    program = "from worker.meters import Meters; print(Meters()._folder.name)"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    made = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True).strip()
+    assert made.startswith(FOLDERS)
+    assert set(tmp_path.iterdir()) == {living, other}
