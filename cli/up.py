@@ -1,6 +1,5 @@
 """`millrace up`: the whole platform on this machine, in the foreground, until Ctrl-C."""
 
-import os
 import signal
 import sys
 import threading
@@ -9,18 +8,17 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import datetime
-from typing import Literal
 from urllib.error import URLError
 
 import click
-from pydantic import Field, PostgresDsn, RedisDsn, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, make_url, select
 
 from cli import embedded, local, ports
 from cli.programs import KeepsEnding, Program
+from cli.up_settings import UpSettings
 from migrations.revisions import upgrade
 from store import workers
 from store.engine import connect
@@ -32,22 +30,6 @@ STOP_SECONDS = 6
 
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach our loopback
-
-
-class UpSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_ignore_empty=True)
-
-    port: int = Field(default=8081, ge=1, le=65535, description="of the handler")
-    flower_port: int = Field(default=5566, ge=1, le=65535)
-    metrics_port: int | None = Field(
-        default=None, ge=1, le=65532, description="the first of four; empty: from 9641 on, wherever four are free"
-    )
-    flower_basic_auth: str | None = Field(default=None, pattern=r"^[^:]+:.+$", description="user:password")
-    auth: Literal["required", "off"] = Field(default="off", description="off, as all ports are on loopback only")
-    worker_concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1)
-    database_url: PostgresDsn | None = Field(default=None, description="instead of the embedded PostgreSQL")
-    migrations_database_url: PostgresDsn | None = Field(default=None, description="its owner's, if it has another")
-    redis_url: RedisDsn | None = Field(default=None, description="instead of the embedded Valkey")
 
 
 class CannotStart(Exception):
