@@ -3,7 +3,9 @@
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from webhooks.signing import new_secret
 
@@ -12,12 +14,12 @@ FOLDER = Path(os.environ.get("MILLRACE_FOLDER") or ROOT / ".millrace").absolute(
 _ADDRESSES = FOLDER / "addresses.json"
 
 
-def remember(database_url: str, redis_url: str) -> None:
-    """Note where the servers of the running platform are, the database by its owner's URL.
+def remember(database_url: str, redis_url: str, services: Mapping[str, str]) -> None:
+    """Note where the servers of the running platform are, the database by its owner's URL, and a page of each program.
 
-    They hold passwords, so the file is for its owner only.
+    The servers' addresses hold passwords, so the file is for its owner only.
     """
-    _write(_ADDRESSES, json.dumps({"database_url": database_url, "redis_url": redis_url}))
+    _write(_ADDRESSES, json.dumps({"database_url": database_url, "redis_url": redis_url, "services": dict(services)}))
 
 
 def forget() -> None:
@@ -26,13 +28,27 @@ def forget() -> None:
 
 def database_url() -> str | None:
     """Return the owner's URL, or DATABASE_URL, or else where the `millrace up` of this checkout keeps its database."""
-    if url := os.environ.get("MIGRATIONS_DATABASE_URL") or os.environ.get("DATABASE_URL"):
-        return url
+    given = os.environ.get("MIGRATIONS_DATABASE_URL") or os.environ.get("DATABASE_URL")
+    return given or _addresses().get("database_url")
+
+
+def redis_url() -> str | None:
+    """Return REDIS_URL, or else where that `millrace up` keeps its messages."""
+    return os.environ.get("REDIS_URL") or _addresses().get("redis_url")
+
+
+def services() -> dict[str, str]:
+    """Return a page of each program of that `millrace up`; none where it does not run."""
+    pages: dict[str, str] = _addresses().get("services", {})
+    return pages
+
+
+def _addresses() -> dict[str, Any]:
     try:
-        addresses: dict[str, str] = json.loads(_ADDRESSES.read_text(encoding="utf-8"))
+        addresses: dict[str, Any] = json.loads(_ADDRESSES.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return None
-    return addresses["database_url"]
+        return {}
+    return addresses
 
 
 def flower_password() -> str:

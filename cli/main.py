@@ -9,6 +9,8 @@ from cli.psql import psql
 from cli.redact import redact
 from cli.replay import replay
 from cli.sql import sql
+from cli.status import status
+from cli.tasks import task, tasks
 from cli.up import up
 from cli.webhook_secret import webhook_secret
 
@@ -28,4 +30,7 @@ main.add_command(replay)
 main.add_command(redact)
 main.add_command(keys)
 main.add_command(sql)
+main.add_command(status)
+main.add_command(tasks)
+main.add_command(task)
 main.add_command(webhook_secret)

@@ -36,14 +36,14 @@ def sql(name: str | None, as_csv: bool) -> None:
     """Print the answer to the question NAME, or without a NAME the questions."""
     questions = analytics.questions()
     if name is None:
-        _print(["name", "question"], questions.items(), as_csv)
+        print_rows(["name", "question"], questions.items(), as_csv)
         return
     if name not in questions:
         raise click.UsageError(f"there is no question {name!r}; there are: {', '.join(questions)}")
     answer = _ask(name)
     if not as_csv:
         click.secho(questions[name], bold=True)
-    _print(answer.columns, answer.rows, as_csv)
+    print_rows(answer.columns, answer.rows, as_csv)
     if not as_csv:
         click.echo(f"{len(answer.rows)} {'row' if len(answer.rows) == 1 else 'rows'}; times are in UTC")
 
@@ -72,21 +72,21 @@ def _reason(error: DBAPIError) -> str:
     return str(error.orig).partition("\n")[0]
 
 
-def _print(columns: Sequence[str], rows: Rows, as_csv: bool) -> None:
+def print_rows(columns: Sequence[str], rows: Rows, as_csv: bool) -> None:
     if as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([_exact(value) for value in row] for row in rows)
         return
-    _print_table(columns, list(rows))
+    print_table(columns, list(rows))
 
 
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Fold long texts to fit the terminal, numbers, times and ids never; into a pipe or file, fold nothing."""
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     needed = 0
-    cells = [[_short(value) for value in row] for row in rows]
+    cells = [[short(value) for value in row] for row in rows]
     for place, column in enumerate(columns):
         kinds = {type(row[place]) for row in rows} - {NoneType}
         is_text = kinds == {str}
@@ -105,7 +105,7 @@ def _exact(value: Any) -> Any:
     return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     if value is None:
         return "\N{EN DASH}"
     if isinstance(value, datetime):

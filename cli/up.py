@@ -1,8 +1,6 @@
 """`millrace up`: the whole platform on this machine, in the foreground, until Ctrl-C."""
 
-import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -10,18 +8,17 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import datetime
-from typing import Literal
 from urllib.error import URLError
 
 import click
-from pydantic import Field, PostgresDsn, RedisDsn, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, make_url, select
 
-from cli import embedded, local
+from cli import embedded, local, ports
 from cli.programs import KeepsEnding, Program
+from cli.up_settings import UpSettings
 from migrations.revisions import upgrade
 from store import workers
 from store.engine import connect
@@ -33,19 +30,6 @@ STOP_SECONDS = 6
 
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach our loopback
-
-
-class UpSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_ignore_empty=True)
-
-    port: int = Field(default=8081, ge=1, le=65535, description="of the handler")
-    flower_port: int = Field(default=5566, ge=1, le=65535)
-    flower_basic_auth: str | None = Field(default=None, pattern=r"^[^:]+:.+$", description="user:password")
-    auth: Literal["required", "off"] = Field(default="off", description="off, as all ports are on loopback only")
-    worker_concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1)
-    database_url: PostgresDsn | None = Field(default=None, description="instead of the embedded PostgreSQL")
-    migrations_database_url: PostgresDsn | None = Field(default=None, description="its owner's, if it has another")
-    redis_url: RedisDsn | None = Field(default=None, description="instead of the embedded Valkey")
 
 
 class CannotStart(Exception):
@@ -64,7 +48,14 @@ def up() -> None:
         sys.exit(2)
     try:
         _Up(settings, console).run()
-    except (CannotStart, KeepsEnding, embedded.StartFailed, embedded.AlreadyRunning, embedded.PortTaken) as error:
+    except (
+        CannotStart,
+        KeepsEnding,
+        ports.Taken,
+        embedded.StartFailed,
+        embedded.AlreadyRunning,
+        embedded.PortTaken,
+    ) as error:
         console.print(f"[red]millrace up:[/red] {error}", markup=True)
         sys.exit(1)
 
@@ -78,11 +69,13 @@ class _Up:
         self._postgres: embedded.Postgres | None = None
         self._valkey: embedded.Server | None = None
         self._programs: list[Program] = []
+        self._metrics_ports: dict[str, int] = {}
 
     def run(self) -> None:
         for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(how, lambda *_: self._stopping.set())
-        self._refuse_taken_ports()
+        ports.refuse_taken(PORT=self._settings.port, FLOWER_PORT=self._settings.flower_port)
+        self._metrics_ports = ports.for_metrics(self._settings.metrics_port)
         try:
             self._start()
             if not self._stopping.is_set():
@@ -92,15 +85,6 @@ class _Up:
         finally:
             self._stop()
 
-    def _refuse_taken_ports(self) -> None:
-        for name, port in (("PORT", self._settings.port), ("FLOWER_PORT", self._settings.flower_port)):
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    raise CannotStart(f"port {port} is in use; choose another: make up {name}={port + 1}") from None
-
     def _start(self) -> None:
         with self._console.status("Starting PostgreSQL and Valkey …") as status:
             if self._settings.database_url is None:
@@ -109,7 +93,7 @@ class _Up:
                 self._valkey = embedded.start_valkey(local.FOLDER / "valkey")
             owner_url, programs_url = self._databases()
             redis_url = self._valkey.url if self._valkey else str(self._settings.redis_url)
-            local.remember(owner_url, redis_url)
+            local.remember(owner_url, redis_url, self._pages())
             status.update("Bringing the schema up to date …")
             upgrade(owner_url, programs_url)
             self._engine = connect(programs_url)
@@ -142,14 +126,15 @@ class _Up:
             "WEBHOOK_SECRET": local.webhook_secret(),
             "OMP_NUM_THREADS": "1",  # worker processes are the parallelism; their threads would fight over the cores
         }
+        metrics = {name: {**ours, "METRICS": f"127.0.0.1:{port}"} for name, port in self._metrics_ports.items()}
         flower = {"CELERY_BROKER_URL": redis_url, "FLOWER_BASIC_AUTH": self._flower_auth}
         handler = ["uvicorn", "--factory", "handler.app:create_app", "--http=handler.connection:Connection"]
         handler += ["--no-access-log", "--timeout-graceful-shutdown=3"]
         return [
-            Program("handler", [*python, *handler, f"--port={self._settings.port}"], ours, logs),
-            Program("worker", [*python, "worker"], ours, logs),
-            Program("rescue", [*python, "worker.rescue"], ours, logs),
-            Program("webhooks", [*python, "worker.webhooks"], ours, logs),
+            Program("handler", [*python, *handler, f"--port={self._settings.port}"], metrics["handler"], logs),
+            Program("worker", [*python, "worker"], metrics["worker"], logs),
+            Program("rescue", [*python, "worker.rescue"], metrics["rescue"], logs),
+            Program("webhooks", [*python, "worker.webhooks"], metrics["webhooks"], logs),
             Program(
                 "flower",
                 [*python, "celery", "flower", "--address=127.0.0.1", f"--port={self._settings.flower_port}"],
@@ -157,6 +142,13 @@ class _Up:
                 logs,
             ),
         ]
+
+    def _pages(self) -> dict[str, str]:
+        pages = {name: f"http://127.0.0.1:{port}/metrics" for name, port in self._metrics_ports.items()}
+        return pages | {
+            "handler": f"http://127.0.0.1:{self._settings.port}/health/live",
+            "flower": f"http://127.0.0.1:{self._settings.flower_port}/healthcheck",
+        }
 
     def _wait_until_ready(self, start: datetime | None) -> None:
         """Wait for every program to answer, and for every worker process of this run to have its models loaded."""
@@ -200,6 +192,8 @@ class _Up:
         user, password = self._flower_auth.split(":", 1)
         table.add_row("Flower", flower)
         table.add_row("", f"user {user}   password {password}")
+        places = [f"{name} http://127.0.0.1:{port}/metrics" for name, port in self._metrics_ports.items()]
+        table.add_row("metrics", "\n".join(places))
         table.add_row("SQL", ".venv/bin/millrace psql")
         table.add_row("questions", ".venv/bin/millrace sql")
         table.add_row("logs", f"{local.FOLDER}/logs/*.log")

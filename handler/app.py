@@ -22,18 +22,20 @@ from handler.fast_lane import Handler
 from handler.headers import Headers, across_origins
 from handler.intake import Intake
 from handler.keyring import Keyring
+from handler.meters import Counted, Meters, Waiting, templates
 from handler.patience import Patience
 from handler.rate import Limiter, Rate
 from handler.routes import endpoints, health, inference_protocol, models, submissions, tasks, workers
 from handler.services import Services, prediction_tables
 from handler.settings import HandlerSettings
+from handler.traced import Profiled, Traced
 from handler.waiters import Waiters
 from migrations.revisions import head, older
 from models import artifact
 from models.catalogue import specs, time_limit
 from store.engine import connect_async, single
 from store.settings import StoreSettings
-from telemetry import logs
+from telemetry import exporter, logs, tracing
 from webhooks.settings import WebhookSettings
 
 log = structlog.get_logger(__name__)
@@ -64,6 +66,9 @@ def create_app() -> ASGIApp:
     logs.configure(logs.LogSettings())
     settings, store, broker = HandlerSettings(), StoreSettings(), BrokerSettings()
     webhooks = WebhookSettings()
+    metrics = exporter.MetricsSettings()
+    registry = exporter.registry()
+    meters = Meters(registry, access_log=settings.access_log == "on")
     guarded = settings.auth == "required"
 
     @asynccontextmanager
@@ -71,10 +76,12 @@ def create_app() -> ASGIApp:
         engine = connect_async(
             str(store.database_url), pool_size=store.database_pool_size, timeout=store.database_timeout_seconds
         )
-        intake = Intake(engine, Publisher(str(broker.redis_url), time_limit))
+        intake = Intake(engine, Publisher(str(broker.redis_url), time_limit), meters)
         waiters = Waiters(str(broker.redis_url))
         backlog = Backlog(engine, settings.max_backlog_inputs)
         patience = Patience(settings.body_timeout_seconds)
+        registry.register(Waiting(backlog, specs()))
+        exported = exporter.serve(registry, metrics, "handler")
         app.state.services = Services(
             settings,
             webhooks,
@@ -108,6 +115,10 @@ def create_app() -> ASGIApp:
                 await task
         await intake.drain()
         await engine.dispose()
+        await asyncio.to_thread(tracing.stop)
+        if exported is not None:
+            await asyncio.to_thread(exported.shutdown)
+            exported.server_close()
         log.info("handler_stopped")
 
     app = Handler(
@@ -118,20 +129,24 @@ def create_app() -> ASGIApp:
         docs_url=None,  # from our own host instead of a public one: see patch_fastapi
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        # Ours cover the fast lane too, and FastAPI's record what validation complained of.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     patch_fastapi(app)
-    problems.install(app)
+    problems.install(app, meters.refused)
     openapi.describe_problems(app)
     if guarded:
         identity.describe(app)
     keyed = (*([401] if guarded else []), *([429] if settings.rate_limit else []))
-    for closed in (
+    keyed_routers = [
         submissions.router(specs()),
         endpoints.router(specs()),
         tasks.router(specs()),
         models.router,
         workers.router,
-    ):
+    ]
+    open_routers = [inference_protocol.open_router, health.router]  # whoever asks whether we live has no key
+    for closed in keyed_routers:
         app.include_router(
             closed,
             dependencies=[Depends(identity.identify)],
@@ -139,8 +154,17 @@ def create_app() -> ASGIApp:
         )
     protocol = openapi.documented_errors(*keyed)
     app.include_router(inference_protocol.router, dependencies=[Depends(identity.identify)], responses=protocol)
-    app.include_router(inference_protocol.open_router)
+    for unguarded in open_routers:
+        app.include_router(unguarded)
+    routers = [*keyed_routers, inference_protocol.router, *open_routers]
+    routes = [route for part in (app.router, *routers) for route in part.routes if hasattr(route, "path_regex")]
+    template = templates(routes)
+    app.add_middleware(Counted, requests=meters.requests, template=template)
     app.add_middleware(Headers)
-    app.open_lane(exact=submissions.fast(specs()), task=tasks.read_task)  # which appends them itself
-    app.include_router(health.router)  # open: whoever asks whether we live has no key
-    return across_origins(app, settings.origins)
+    app.open_lane(submissions.fast(specs()), tasks.read_task, meters.requests)  # which appends the headers itself
+    whole = across_origins(app, settings.origins)
+    if settings.profiler == "on":
+        whole = Profiled(whole)
+    if tracing.configure(tracing.TracingSettings(), "handler"):
+        whole = Traced(whole, template=template)
+    return whole

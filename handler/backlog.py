@@ -7,6 +7,9 @@ between two samples is added, so that a burst cannot slip in.
 import asyncio
 import math
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,10 +29,22 @@ WINDOW = 15
 MAX_RETRY_AFTER = 300
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What PostgreSQL said at one moment of time.monotonic."""
+
+    at: float
+    queues: Mapping[tuple[str, int], tuple[int, int, float]]
+    """By model and priority, where tasks wait: how many, their inputs, and the age of the oldest in seconds."""
+    processes: Mapping[str, tuple[int, int]]
+    """By model: worker processes that are ready, and those of them that work."""
+
+
 class Backlog:
     def __init__(self, engine: AsyncEngine, max_inputs: int) -> None:
         self._engine = single(engine)
         self._max_inputs = max_inputs
+        self.sample: Sample | None = None
         self._waiting = 0
         self._admitted = 0
         self._done: deque[tuple[float, int]] = deque(maxlen=WINDOW)
@@ -49,8 +64,11 @@ class Backlog:
             admitted = self._admitted
             try:
                 async with self._engine.connect() as connection:
-                    self._waiting = await tasks.waiting_inputs(connection)
-                    self._note_done(await workers.inputs_done(connection))
+                    queues = await tasks.waiting(connection)
+                    loads = await workers.loads(connection)
+                self.sample = Sample(monotonic(), queues, {model: load[:2] for model, load in loads.items()})
+                self._waiting = sum(inputs for _, inputs, _ in queues.values())
+                self._note_done(sum(done for _, _, done in loads.values()))
                 self._admitted -= admitted  # they are in the sample now, or were not stored after all
             except (SQLAlchemyError, OSError) as error:
                 log.warning("backlog_unknown", error=str(error))

@@ -16,10 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.message import MAX_TASKS
 from broker.publisher import Publisher, PublishFailed
+from handler.meters import Meters
 from store import accepting
 from store.accepting import Accepted, Submission
 from store.claims import WaitingTask
 from store.engine import single
+from telemetry import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -43,9 +45,10 @@ DRAIN = 5
 
 
 class Intake:
-    def __init__(self, engine: AsyncEngine, publisher: Publisher) -> None:
+    def __init__(self, engine: AsyncEngine, publisher: Publisher, meters: Meters) -> None:
         self._engine = single(engine)
         self._publisher = publisher
+        self._meters = meters
         self._waiting: list[tuple[Submission, asyncio.Future[Accepted]]] = []
         self._accepted: list[WaitingTask] = []
         self._published_at = -LULL
@@ -94,8 +97,10 @@ class Intake:
     async def _commit(self, group: Sequence[tuple[Submission, asyncio.Future[Accepted]]]) -> None:
         submissions = [submission for submission, _ in group]
         try:
-            async with self._engine.connect() as connection:
-                new = await accepting.insert(connection, submissions)
+            traced = tracing.joined("commit", (s.traceparent for s in submissions), tasks=len(submissions))
+            with traced, self._meters.commit_seconds.time():
+                async with self._engine.connect() as connection:
+                    new = await accepting.insert(connection, submissions)
         except Exception as error:
             if len(group) > 1 and isinstance(error, DBAPIError) and not error.connection_invalidated:
                 for one in group:  # whichever could not be stored must not fail its neighbours
@@ -105,8 +110,10 @@ class Intake:
                 if not stored.done():
                     stored.set_exception(error)
             return
+        self._meters.commit_tasks.observe(len(group))
         for s, stored in group:
             if s.task_id in new:
+                self._meters.accept(s)
                 self.publish_soon(WaitingTask(s.task_id, s.model, s.n_inputs, s.priority))
                 if not stored.done():  # a client that has gone away has cancelled its own
                     stored.set_result(Accepted(s.task_id))
@@ -157,6 +164,7 @@ class Intake:
         try:
             await self._in_thread(self._publisher.publish, group)
         except Exception as error:  # whatever it was: they are durable, rescue publishes them, and accepting goes on
+            self._meters.publish_failures.inc()
             log.warning("publish_failed", tasks=len(group), error=str(error))
         self._published_at = asyncio.get_running_loop().time()
 

@@ -1,5 +1,6 @@
 """Turns every error into an RFC 9457 problem. The only place that knows which error is which HTTP status."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -98,8 +99,9 @@ PROTOCOL = "/v2"
 """Under this path the Open Inference Protocol is spoken, whose errors are {"error": "…"}."""
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error with a problem."""
+def install(app: FastAPI, refused: Counter[str]) -> None:
+    """Answer every error with a problem, and count them by kind."""
+    app.state.refused = refused
     for error in _PROBLEMS:
         app.add_exception_handler(error, answer)
 
@@ -107,6 +109,7 @@ def install(app: FastAPI) -> None:
 def answer(request: Request, error: Exception) -> Response:
     """Return the problem for an error, in the words of the protocol that the request came by."""
     said = next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)(request, error)
+    request.app.state.refused[said.kind] += 1
     headers = dict(said.headers or {})
     if f"{request.url.path}/".startswith(f"{PROTOCOL}/"):
         return Response(msgspec.json.encode({"error": _in_one_line(said)}), said.status, headers, JSON)

@@ -24,6 +24,10 @@ class HandlerSettings(BaseSettings):
     max_backlog_inputs: int = Field(
         default=2_000_000, ge=1, description="with so many inputs waiting, submissions get 503 and a Retry-After"
     )
+    access_log: Literal["on", "off"] = Field(default="off", description="a line of log for each request")
+    profiler: Literal["on", "off"] = Field(
+        default="off", description="for development: requests with the header X-Profile are answered with a profile"
+    )
     predict_wait_seconds: float = Field(default=5, gt=0, le=60, description="how long POST /predict waits for a score")
     answer_wait_seconds: float = Field(
         default=30, gt=0, le=60, description="how long endpoints that answer with scores only wait for them; then 504"

@@ -15,6 +15,8 @@ from handler.reading import read
 from handler.services import Services
 from models.contract import Spec
 from store.accepting import Accepted, KeyReused, Submission
+from telemetry import tracing
+from telemetry.logs import TASK_ID
 
 
 def wishes(request: Request, services: Services) -> Options:
@@ -45,7 +47,7 @@ async def accept(
     services.backlog.admit(n_inputs)
     key = wanted.idempotency_key
     try:
-        return await services.intake.accept(
+        accepted = await services.intake.accept(
             Submission(
                 task_id or uuid7(),
                 spec.name,
@@ -58,8 +60,11 @@ async def accept(
                 client=client,
                 idempotency_key=key,
                 fingerprint=None if key is None else options.fingerprint(spec.name, wanted.callback_url, payload),
+                traceparent=tracing.current(),
             )
         )
+        TASK_ID.set(accepted.task_id)
+        return accepted
     except KeyReused:
         detail = f"Idempotency-Key {key!r} came with another body or callback_url before; use a new key."
         raise Refused(422, "idempotency-key-reused", detail) from None

@@ -104,6 +104,12 @@ class Spec:
         return _columns(self.output)
 
     @property
+    def score(self) -> str | None:
+        """The output between 0 and 1 whose distribution is watched, where there is one."""
+        fields = self.output.model_fields
+        return next((c.name for c in self.output_columns if c.kind == "double" and _is_share(fields[c.name])), None)
+
+    @property
     def stored_columns(self) -> list[Column]:
         """What a row of the model's table holds, beside its place and its time."""
         return [*self.input_columns, *self.output_columns, *([CACHED] if self.cache else [])]
@@ -111,6 +117,11 @@ class Spec:
 
 def _columns(model: type[BaseModel]) -> list[Column]:
     return [_column(name, field) for name, field in model.model_fields.items()]
+
+
+def _is_share(field: FieldInfo) -> bool:
+    lower, upper = annotated_types.Ge(0), annotated_types.Le(1)
+    return lower in field.metadata and upper in field.metadata
 
 
 def bare_type(field: FieldInfo) -> Any:

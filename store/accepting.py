@@ -33,6 +33,7 @@ class Submission:
     client: str | None = None
     idempotency_key: str | None = None
     fingerprint: bytes | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,14 @@ WITH given AS (
     SELECT * FROM unnest(
         CAST(:ids AS uuid[]), CAST(:models AS text[]), CAST(:counts AS int[]), CAST(:priorities AS smallint[]),
         CAST(:deadlines AS timestamptz[]), CAST(:seconds AS double precision[]), CAST(:clients AS text[]),
-        CAST(:keys AS text[]), CAST(:fingerprints AS bytea[]), CAST(:callbacks AS text[])
-    ) AS given (id, model, n_inputs, priority, deadline, seconds, client, key, fingerprint, callback)
+        CAST(:keys AS text[]), CAST(:fingerprints AS bytea[]), CAST(:callbacks AS text[]),
+        CAST(:traces AS text[])
+    ) AS given (id, model, n_inputs, priority, deadline, seconds, client, key, fingerprint, callback, trace)
 ), accepted AS (
     INSERT INTO tasks
-        (id, model, n_inputs, priority, deadline, client, idempotency_key, request_fingerprint)
+        (id, model, n_inputs, priority, deadline, client, idempotency_key, request_fingerprint, traceparent)
     SELECT id, model, n_inputs, priority, coalesce(deadline, now() + make_interval(secs => seconds)),
-           client, key, fingerprint
+           client, key, fingerprint, trace
     FROM given
     ON CONFLICT (client, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id
@@ -96,6 +98,7 @@ async def insert(connection: AsyncConnection, submissions: Sequence[Submission])
         "clients": [s.client for s in submissions],
         "keys": [s.idempotency_key for s in submissions],
         "fingerprints": [s.fingerprint for s in submissions],
+        "traces": [s.traceparent for s in submissions],
         "callbacks": [s.callback_url for s in submissions],
         "payloads": [s.payload for s in submissions],
     }

@@ -71,6 +71,7 @@ tasks = Table(
     Column("idempotency_key", Text),
     Column("request_fingerprint", LargeBinary),
     Column("error", Text, comment="why it failed, for a person"),
+    Column("traceparent", Text, comment="the trace of the request that it came by (W3C)"),
     CheckConstraint(f"status IN ({_statuses})", name="status_known"),
     CheckConstraint("n_inputs > 0", name="n_inputs_positive"),
     # What rescue reads: small, because a task leaves both when it ends.

@@ -1,6 +1,6 @@
 """Tasks as the handler sees them: read, list. (accepting.py makes them.)"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -29,8 +29,7 @@ def _read(own: bool, outputs: LateralFromClause | None) -> Select[*tuple[Any, ..
     return query.where(tasks.c.client == bindparam("client")) if own else query
 
 
-async def page(
-    connection: AsyncConnection,
+def newest(
     *,
     status: Status | None = None,
     model: str | None = None,
@@ -39,8 +38,8 @@ async def page(
     before: UUID | None = None,
     client: str | None = None,
     limit: int,
-) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return tasks, newest first, from the one that follows `before` (a task id: ids are ordered by time).
+) -> Select[*tuple[Any, ...]]:
+    """Ask for tasks, newest first, from the one that follows `before` (a task id: ids are ordered by time).
 
     Times are the database's, `submitted_after` included, `submitted_before` not. With a client, only its own.
     """
@@ -57,13 +56,35 @@ async def page(
         query = query.where(tasks.c.client == client)
     if before is not None:
         query = query.where(tasks.c.id < before)
-    return (await connection.execute(query)).all()
+    return query
 
 
-async def waiting_inputs(connection: AsyncConnection) -> int:
-    """Return how many inputs wait for a worker."""
-    total = select(func.coalesce(func.sum(tasks.c.n_inputs), 0)).where(tasks.c.status == literal_column("'PENDING'"))
-    return int(await connection.scalar(total) or 0)
+async def page(connection: AsyncConnection, **wanted: Any) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the tasks that `newest` asks for."""
+    return (await connection.execute(newest(**wanted))).all()
+
+
+async def waiting(connection: AsyncConnection) -> dict[tuple[str, int], tuple[int, int, float]]:
+    """Return how many tasks wait for a worker, their inputs and the oldest's age in seconds, by model and priority."""
+    return by_queue(await connection.execute(WAITING))
+
+
+WAITING = (
+    select(
+        tasks.c.model,
+        tasks.c.priority,
+        func.count(),
+        func.sum(tasks.c.n_inputs),
+        func.extract("epoch", func.now() - func.min(tasks.c.submitted_at)),
+    )
+    .where(tasks.c.status == literal_column("'PENDING'"))
+    .group_by(tasks.c.model, tasks.c.priority)
+)
+
+
+def by_queue(rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[tuple[str, int], tuple[int, int, float]]:
+    """Return what WAITING answers by model and priority."""
+    return {(model, priority): (count, int(inputs), float(age)) for model, priority, count, inputs, age in rows}
 
 
 _SLACK = timedelta(hours=1)

@@ -113,17 +113,30 @@ SEEN = timedelta(seconds=10)
 
 async def listing(connection: AsyncConnection) -> list[Row[Any]]:
     """Return one row for each model that a living process has loaded."""
-    columns = [workers.c[name] for name in _LISTED]
-    query = select(*columns).where(workers.c.seen_at > func.now() - SEEN).order_by(workers.c.id, workers.c.model)
-    return list((await connection.execute(query)).all())
+    return list((await connection.execute(LISTED)).all())
 
 
-_LISTED = (
+_SHOWN = (
     *("id", "host", "pid", "model", "model_version", "tasks_done", "inputs_done", "cache_hits"),
     *("ready_at", "working_since"),
 )
+LISTED = (
+    select(*[workers.c[name] for name in _SHOWN])
+    .where(workers.c.seen_at > func.now() - SEEN)
+    .order_by(workers.c.id, workers.c.model)
+)
 
 
-async def inputs_done(connection: AsyncConnection) -> int:
-    """Return how many inputs the listed worker processes have scored; it falls when one leaves the list."""
-    return int(await connection.scalar(select(func.coalesce(func.sum(workers.c.inputs_done), 0))) or 0)
+async def loads(connection: AsyncConnection) -> dict[str, tuple[int, int, int]]:
+    """Return by model how many living processes have it loaded, how many of these work on it, and the inputs done.
+
+    Those are of all processes on the list, living or dead; the number falls when one leaves it.
+    """
+    living = workers.c.seen_at > func.now() - ALIVE
+    query = select(
+        workers.c.model,
+        func.count().filter(living),
+        func.count().filter(living, workers.c.working_since.is_not(None)),
+        func.sum(workers.c.inputs_done),
+    ).group_by(workers.c.model)
+    return {model: (ready, busy, int(done)) for model, ready, busy, done in await connection.execute(query)}

@@ -1,14 +1,20 @@
-"""Structured logs: constant event names with fields, as JSON or readable."""
+"""Structured logs: constant event names with fields, as JSON or readable; the request and the trace in every line."""
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Literal
+from uuid import UUID
 
 import structlog
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from telemetry import exceptions
+from telemetry import exceptions, tracing
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+TASK_ID: ContextVar[UUID | None] = ContextVar("task_id", default=None)
+"""The request that this context serves, and the task that it is about."""
 
 
 class LogSettings(BaseSettings):
@@ -21,7 +27,7 @@ class LogSettings(BaseSettings):
 def configure(settings: LogSettings) -> None:
     """Send our events, and those of the libraries below us, to standard error in one format."""
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _add_context,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -54,3 +60,13 @@ def configure(settings: LogSettings) -> None:
     root.setLevel(settings.log_level)
     for chatty in ("celery.app.trace", "celery.worker.strategy"):
         logging.getLogger(chatty).setLevel("WARNING")  # a line a message; ours says the same with the task ids
+
+
+def _add_context(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if (request_id := REQUEST_ID.get()) is not None:
+        event["request_id"] = request_id
+    if (task_id := TASK_ID.get()) is not None and "task_ids" not in event:
+        event.setdefault("task_id", str(task_id))
+    if (parent := tracing.current()) is not None:
+        event["trace_id"] = parent.split("-")[1]
+    return event

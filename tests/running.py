@@ -1,6 +1,7 @@
 """Starts the programs as a user would, on free ports, and stops them."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -36,6 +37,16 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many consecutive free ports, out of the range from which the system gives them away."""
+    while True:
+        first = random.randrange(20_000, 32_000)  # noqa: S311
+        with ExitStack() as probes, suppress(OSError):
+            for port in range(first, first + count):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
 
 
 def eventually(look: Callable[[], T], *, within: float = 30, every: float = 0.05) -> T:
@@ -92,6 +103,7 @@ class Platform:
 
     def __init__(self, database_url: str, redis_url: str, logs: Path, **settings: str) -> None:
         self.port = free_port()
+        self.metrics = {name: free_port() for name in ("handler", "worker", "rescue", "webhooks")}
         self.database_url = database_url
         self.url = f"http://127.0.0.1:{self.port}"
         self.logs = logs
@@ -109,13 +121,19 @@ class Platform:
     def start_handler(self) -> Program:
         arguments = ["uvicorn", "--factory", "handler.app:create_app", "--port", str(self.port), "--no-access-log"]
         arguments.append("--http=handler.connection:Connection")
-        return Program("handler", arguments, self.environment, self.logs)
+        return Program("handler", arguments, self._metered("handler"), self.logs)
 
     def start_worker(self) -> Program:
-        return Program("worker", ["worker"], self.environment, self.logs)
+        return Program("worker", ["worker"], self._metered("worker"), self.logs)
 
     def start_rescue(self) -> Program:
-        return Program("rescue", ["worker.rescue"], self.environment, self.logs)
+        return Program("rescue", ["worker.rescue"], self._metered("rescue"), self.logs)
+
+    def start_webhooks(self) -> Program:
+        return Program("webhooks", ["worker.webhooks"], self._metered("webhooks"), self.logs)
+
+    def _metered(self, program: str) -> dict[str, str]:
+        return {"METRICS": f"127.0.0.1:{self.metrics[program]}", **self.environment}
 
     def wait_until_ready(self) -> None:
         eventually(self._is_ready, within=60)

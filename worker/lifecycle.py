@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,13 +14,19 @@ import billiard
 import redis
 import structlog
 from celery import signals
+from sqlalchemy.exc import SQLAlchemyError
 
 from broker.finished import Announcer
 from broker.settings import BrokerSettings
+from store import traces
 from store.engine import connect
 from store.settings import StoreSettings
+from telemetry import tracing
+from telemetry.exporter import MetricsSettings
+from telemetry.tracing import TracingSettings
 from worker import residency, scoring
 from worker.cache import Cache
+from worker.meters import Meters
 from worker.presence import Presence
 from worker.settings import WorkerSettings
 from worker.watched import WatchedEngine
@@ -34,11 +41,16 @@ class WorkerProcess:
         self._settings = settings
         self._store = store
         self._broker = broker
+        self._meters = Meters()
 
     def connect_signals(self) -> None:
         signals.worker_process_init.connect(self.start, weak=False)
+        signals.worker_ready.connect(self._serve_metrics, weak=False)
         signals.worker_process_shutdown.connect(self.stop, weak=False)
         signals.worker_shutting_down.connect(self._bound_the_stop, weak=False)
+
+    def _serve_metrics(self, **_: Any) -> None:
+        self._meters.serve(MetricsSettings())
 
     def _bound_the_stop(self, **_: Any) -> None:
         """Have the processes give back what they have not scored when the grace is over. Runs in the parent."""
@@ -67,23 +79,39 @@ class WorkerProcess:
         seconds = self._settings.cache_seconds
         self._cache = Cache(str(self._broker.redis_url), seconds) if seconds else None
         self._announcer = Announcer(str(self._broker.redis_url))
-        self._presence = Presence(self._engine, residency.versions(self._residents), self._settings.lease)
+        tracing.configure(TracingSettings(), "worker")
+        versions = residency.versions(self._residents)
+        self._meters.enter(billiard.current_process().index, list(self._residents.values()))
+        self._presence = Presence(self._engine, versions, self._settings.lease, self._meters.live)
         self._presence.start()
 
     def stop(self, **_: Any) -> None:
         if hasattr(self, "_presence"):
+            self._meters.leave()
             self._presence.stop()
+        tracing.stop()
+
+    def _traced(self, model: str, task_ids: Sequence[UUID]) -> AbstractContextManager[Any]:
+        if not tracing.on():
+            return nullcontext()
+        try:
+            with self._engine.begin() as connection:
+                parents = traces.parents(connection, task_ids)
+        except SQLAlchemyError:  # scoring says so, and tries again
+            parents = []
+        return tracing.joined(f"score {model}", parents, tasks=len(task_ids))
 
     def score(self, model: str, task_ids: Sequence[UUID]) -> None:
         """Score one chunk and tell whoever waits for it."""
         start = time.monotonic()
         holding = partial(self._presence.holding, model)
-        ended = scoring.score(
-            self._engine, self._residents[model], task_ids, self._settings.lease, holding, self._cache
-        )
+        resident, lease = self._residents[model], self._settings.lease
+        with self._meters.busy(), self._traced(model, task_ids):
+            ended = scoring.score(self._engine, resident, task_ids, lease, holding, self._cache, self._meters)
         if ended:
             inputs = sum(task.n_inputs for task in ended)
             hits = self._cache.hits[model] if self._cache else 0
+            self._meters.cached(model, hits)
             self._presence.count(model, len(ended), inputs, time.monotonic() - start, hits)
             try:
                 self._announcer.announce(task.claim.task_id for task in ended)

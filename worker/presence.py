@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -25,8 +25,12 @@ MAX_SILENCE = 1.0
 class Presence:
     """One worker process, as the database sees it."""
 
-    def __init__(self, engine: Transactions, versions: Mapping[str, str], lease: timedelta) -> None:
+    def __init__(
+        self, engine: Transactions, versions: Mapping[str, str], lease: timedelta, beat: Callable[[], None]
+    ) -> None:
+        """`beat` is called at each sign of life."""
         self._engine = engine
+        self._beat = beat
         self._loaded = {model: workers.Loaded(version) for model, version in versions.items()}
         self._lease = lease
         self._id = uuid7()
@@ -65,6 +69,7 @@ class Presence:
     def _run(self) -> None:
         while True:
             try:
+                self._beat()
                 with self._engine.begin() as connection:
                     workers.seen(connection, self._id, socket.gethostname(), os.getpid(), self._loaded)
                     if held := self._held:

@@ -23,8 +23,9 @@ from store import claims, workers
 from store.claims import WaitingTask
 from store.engine import connect
 from store.settings import StoreSettings
-from telemetry import logs
+from telemetry import exporter, logs
 from worker.retention import Retention, personal
+from worker.rounds import Rounds
 from worker.settings import RescueSettings
 from worker.watched import Transactions, WatchedEngine
 
@@ -40,12 +41,18 @@ PROMOTED = MAX_TASKS
 
 class Rescue:
     def __init__(
-        self, engine: Transactions, publisher: Publisher, announcer: Announcer, settings: RescueSettings
+        self,
+        engine: Transactions,
+        publisher: Publisher,
+        announcer: Announcer,
+        settings: RescueSettings,
+        rounds: Rounds,
     ) -> None:
         self._engine = engine
         self._publisher = publisher
         self._announcer = announcer
         self._settings = settings
+        self._rounds = rounds
         self._patience = timedelta(seconds=settings.republish_after_seconds)
         self._starving = timedelta(seconds=settings.starving_after_seconds)
         self._keys_live = timedelta(hours=settings.idempotency_hours)
@@ -60,6 +67,8 @@ class Rescue:
                 self.round()
                 if self._retention is not None:
                     self._retention.turn()
+                self._rounds.over()
+                self._rounds.look(self._engine)
             except SQLAlchemyError as error:
                 log.warning("rescue_interrupted", error=str(error))
             except Exception:  # one bad round must not be the last: nobody else brings lost tasks back
@@ -85,6 +94,9 @@ class Rescue:
                 promoted += claims.promote(connection, model, patience=self._starving, limit=PROMOTED)
             claims.forget_keys(connection, older_than=self._keys_live, limit=LIMIT)
             workers.forget_dead(connection)
+        self._rounds.note(
+            taken_back=taken_back, worker_lost=failed, expired=expired, republished=lost, promoted=promoted
+        )
         self._log(taken_back, failed, lost)
         # A task that was taken back goes alone: if it kills its worker, it takes no other with it.
         self._publish(taken_back, alone=True)
@@ -128,7 +140,10 @@ def main() -> None:
     redis_url = str(broker.redis_url)
     store = StoreSettings()
     engine = WatchedEngine(connect(str(store.database_url)), store.database_timeout_seconds)
-    rescue = Rescue(engine, Publisher(redis_url, catalogue.time_limit), Announcer(redis_url), RescueSettings())
+    registry = exporter.registry()
+    publisher = Publisher(redis_url, catalogue.time_limit)
+    rescue = Rescue(engine, publisher, Announcer(redis_url), RescueSettings(), Rounds(registry))
+    exporter.serve(registry, exporter.MetricsSettings(), "rescue")
     stopping = threading.Event()
 
     def stop(*_: Any) -> None:

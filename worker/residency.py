@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -32,10 +33,16 @@ class Resident:
     spec: Spec
     artifact: Artifact
     model: Model
+    load_seconds: float = 0
 
     @property
     def version(self) -> str:
         return self.artifact.version
+
+    @cached_property
+    def score(self) -> str | None:
+        """The spec's, looked up once."""
+        return self.spec.score
 
     def predict(self, columns: Columns) -> Columns:
         """Score the inputs; raises WrongOutputs where the answer does not fit the spec."""
@@ -80,8 +87,9 @@ def _load(spec: Spec) -> Resident:
     artifact.verify(found)
     resident = Resident(spec, found, catalogue.loader(spec.name)(found.path))
     check_golden_rows(resident)  # the first predict also warms the model
-    log.info("model_loaded", model=spec.name, model_version=found.version, seconds=round(perf_counter() - start, 3))
-    return resident
+    seconds = perf_counter() - start
+    log.info("model_loaded", model=spec.name, model_version=found.version, seconds=round(seconds, 3))
+    return replace(resident, load_seconds=seconds)
 
 
 def check_golden_rows(resident: Resident) -> None:

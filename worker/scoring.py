@@ -19,7 +19,9 @@ from store import claims
 from store.claims import Claim, ClaimedTask
 from store.copying import copy
 from store.predictions import predictions_table
+from telemetry.tracing import span
 from worker.cache import Cache
+from worker.meters import Meters
 from worker.predicting import Outcome, Scored, predict
 from worker.residency import Resident
 from worker.watched import Transactions
@@ -43,25 +45,36 @@ def score(
     lease: timedelta,
     holding: Callable[[Sequence[Claim]], AbstractContextManager[None]],
     cache: Cache | None = None,
+    meters: Meters | None = None,
 ) -> list[ClaimedTask]:
     """Score the tasks that still wait, store what came out, and return those that ended.
 
     `holding` renews the leases meanwhile. Raises SQLAlchemy's OperationalError when PostgreSQL stays away.
     """
     start = perf_counter()
-    claimed = _claim(engine, task_ids, lease)
+    with span("claim"):
+        claimed = _claim(engine, task_ids, lease)
     if not claimed:
         return []
+    if meters:
+        meters.claimed(resident.spec.name, claimed)
     owned = [task.claim for task in claimed]
     with holding(owned):
         try:
-            outcome = predict(resident, claimed, cache)
-            ids = _finish(engine, resident, outcome)
+            with span("predict"):
+                outcome = predict(resident, claimed, cache)
+            with span("finish"):
+                ids = _finish(engine, resident, outcome)
         except SoftTimeLimitExceeded:  # what had been finished by then is no longer ours, and stays as it is
             stopping = perf_counter() - start < resident.spec.time_limit / 2  # long before the limit: the worker stops
             ids = _give_back(engine, owned) if stopping else _out_of_time(engine, resident, owned)
+            if meters:
+                meters.out_of_time(resident.spec, len(ids))
             return [task for task in claimed if task.claim.task_id in ids]
     ended = [task for task in claimed if task.claim.task_id in ids]
+    seconds = perf_counter() - start
+    if meters:
+        meters.finished(resident, outcome, ids, seconds)
     log.info(
         "chunk_scored",
         model=resident.spec.name,
@@ -69,7 +82,7 @@ def score(
         failed=len(outcome.failed),
         inputs=sum(task.n_inputs for task in claimed),
         discarded=len(claimed) - len(ended),
-        seconds=round(perf_counter() - start, 4),
+        seconds=round(seconds, 4),
         task_ids=[str(task.claim.task_id) for task in ended],
     )
     return ended

@@ -6,7 +6,7 @@ PostgreSQL knows what is to be told. Redis's announcements only make it quick: w
 import asyncio
 import logging
 import signal
-from collections import Counter
+from collections import Counter as Tally
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +15,7 @@ from time import monotonic
 from uuid import UUID
 
 import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker.finished import listen
@@ -23,7 +24,7 @@ from store import webhooks
 from store.engine import connect
 from store.settings import StoreSettings
 from store.webhooks import AttemptEnded, DueWebhook
-from telemetry import logs
+from telemetry import exporter, logs
 from webhooks.network import CheckedNetwork
 from webhooks.posting import Answer, Event, Poster
 from webhooks.retries import next_attempt
@@ -57,7 +58,14 @@ MARGIN = timedelta(seconds=30)
 
 class Deliverer:
     def __init__(
-        self, engine: Transactions, redis_url: str, poster: Poster, settings: DeliverySettings, *, slots: int = SLOTS
+        self,
+        engine: Transactions,
+        redis_url: str,
+        poster: Poster,
+        settings: DeliverySettings,
+        *,
+        slots: int = SLOTS,
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self._engine = engine
         self._redis_url = redis_url
@@ -72,6 +80,14 @@ class Deliverer:
         self._woken = asyncio.Event()
         self._stopping = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._attempts = Counter(
+            "millrace_webhook_attempts", "Callbacks by what came of an attempt", ["outcome"], registry=registry
+        )
+        self._seconds = Histogram("millrace_webhook_attempt_duration_seconds", "Of one attempt", registry=registry)
+        for outcome in ("delivered", "failed", "given_up"):
+            self._attempts.labels(outcome)
+        running = Gauge("millrace_webhooks_in_flight", "Callbacks under way", registry=registry)
+        running.set_function(lambda: len(self._running))
 
     async def run(self) -> None:
         """Deliver until told to stop."""
@@ -100,7 +116,7 @@ class Deliverer:
         """Store what came back, make due what was heard, start what is due, and return how many that were."""
         ended, heard, sweeping = self._ended, self._heard, monotonic() >= self._sweep_at
         self._ended, self._heard = [], set()
-        hosts = Counter(self._running.values())
+        hosts = Tally(self._running.values())
         busy = [host for host, running in hosts.items() if running >= BUSY]
         free = 0 if self._stopping else min(CLAIMED, self._slots - hosts.total())
         work = asyncio.get_running_loop().run_in_executor(
@@ -137,7 +153,8 @@ class Deliverer:
     async def _deliver(self, due: DueWebhook) -> None:
         event = Event(due.task_id, due.model, due.status, due.ended_at, due.client)
         try:
-            answer = await self._poster.post(event, due.url)
+            with self._seconds.time():
+                answer = await self._poster.post(event, due.url)
             retry = None if answer.delivered or answer.gone else next_attempt(due.attempt, answer.retry_after)
         except asyncio.CancelledError:  # stopping: whoever starts next delivers it
             answer, retry = Answer(error="interrupted"), 0.0
@@ -148,6 +165,7 @@ class Deliverer:
         self._woken.set()
         # The host only: the rest of the URL may hold a secret of its receiver.
         event_log = log.bind(task_id=str(due.task_id), host=due.host, attempt=due.attempt, status=answer.status)
+        self._attempts.labels("delivered" if answer.delivered else "given_up" if retry is None else "failed").inc()
         if answer.delivered:
             event_log.info("webhook_delivered")
         elif retry is None:
@@ -177,7 +195,9 @@ async def deliver(settings: WebhookSettings, delivery: DeliverySettings) -> None
     store = StoreSettings()
     engine = WatchedEngine(connect(str(store.database_url), pool_size=1), store.database_timeout_seconds)
     slots = SLOTS if settings.keys else 0  # what cannot be signed is not sent
-    deliverer = Deliverer(engine, str(BrokerSettings().redis_url), poster, delivery, slots=slots)
+    registry = exporter.registry()
+    deliverer = Deliverer(engine, str(BrokerSettings().redis_url), poster, delivery, slots=slots, registry=registry)
+    exporter.serve(registry, exporter.MetricsSettings(), "webhooks")
     for how in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(how, deliverer.stop)
     log.info("webhooks_started", on=bool(settings.keys))

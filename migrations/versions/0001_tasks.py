@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("idempotency_key", sa.Text(), nullable=True),
         sa.Column("request_fingerprint", sa.LargeBinary(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True, comment="why it failed, for a person"),
+        sa.Column("traceparent", sa.Text(), nullable=True, comment="the trace of the request that it came by (W3C)"),
         sa.CheckConstraint(
             "status IN ('PENDING', 'STARTED', 'SUCCESS', 'FAILURE', 'REVOKED', 'EXPIRED')", name="tasks_status_known"
         ),

@@ -19,7 +19,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 
-from models import reliability
+from models import drift, reliability
 from models.artifact import ArtifactMissing, current
 from models.report_scorer.dataset import Dataset, TooFewRows, split, synthesize
 from models.report_scorer.features import features
@@ -35,11 +35,13 @@ HEADLINE = ("roc_auc", "average_precision", "log_loss", "brier", "calibration_er
 
 def evaluate(scorer: ReportScorer, training: Dataset, test: Dataset) -> dict[str, Any]:
     """Measure the scorer, a logistic regression fitted on `training`, and the truth where it is known, on `test`."""
+    scores = scorer.predict(test.columns)["score"]
     evaluation: dict[str, Any] = {
         "data": {"source": test.source, "sha256": test.sha256},
         "rows": len(test),
         "positive_rate": round(float(test.label.mean()), DIGITS),
-        "model": measure(test.label, scorer.predict(test.columns)["score"]),
+        "scores": drift.reference(scores),
+        "model": measure(test.label, scores),
         "baseline": measure(test.label, _baseline(training, test)),
     }
     if test.truth is not None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 from sklearn.pipeline import Pipeline
 
-from models import confusion, reliability
+from models import confusion, drift, reliability
 from models.artifact import ArtifactMissing, current
 from models.text_classifier.dataset import Dataset, TooFewTexts, split
 from models.text_classifier.model import TextClassifier, load
@@ -48,6 +48,7 @@ def evaluate(classifier: TextClassifier, training: Dataset, test: Dataset) -> di
         "data": {"source": test.source, "sha256": test.sha256},
         "held_out_texts": len(test),
         "trained_on_texts": len(training),
+        "scores": drift.reference(probabilities.max(axis=1)),
         "model": measure(test.labels, probabilities, classifier.labels),
         "baseline": measure(test.labels, plain.predict_proba(test.texts), plain.classes_.tolist()),
         "without_header_and_quotes": _brief(classifier, bare, [_bare(text) for text in bare.texts]),

@@ -17,7 +17,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.conftest import Servers
-from tests.running import REPORT, ROOT, eventually, free_port, temporary_open_folder
+from tests.running import REPORT, ROOT, eventually, free_port, free_ports, temporary_open_folder
 
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 BASH = shutil.which("bash") or "bash"
@@ -74,7 +74,8 @@ def _environment(folder: Path, **settings: str) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     for name in ("DATABASE_URL", "REDIS_URL"):
         ours.pop(name, None)
-    return {**ours, "MILLRACE_FOLDER": str(folder), "COLUMNS": "200", **settings}
+    places = {"MILLRACE_FOLDER": str(folder), "METRICS_PORT": str(free_ports(4))}
+    return {**ours, **places, "COLUMNS": "200", **settings}
 
 
 @contextmanager
@@ -144,6 +145,11 @@ def test_it_prints_where_everything_is_and_stops_without_a_trace(folder: Path, t
             assert part in up.shown()
         assert httpx.get(f"{up.url}/health/ready").json()["ready"] is True
         task = httpx.post(f"{up.url}/predict", json=REPORT).json()
+        addresses = re.findall(r"http://\S+/metrics", up.shown())
+        assert len(addresses) == 4
+        shown = "".join(httpx.get(address).text for address in addresses)
+        for name in ("http_requests_total", "predictions_total", "rescues_total", "webhook_attempts_total"):
+            assert f"\nmillrace_{name}{{" in shown
         ours = up.children()
         assert len(ours) >= 6
         listening = {

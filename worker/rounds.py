@@ -1,0 +1,77 @@
+"""What rescue counts of its rounds, and what it looks up for Prometheus about the platform as a whole."""
+
+import time
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from sqlalchemy import Connection, MetaData, text
+
+from models import artifact, catalogue, drift
+from models.contract import Spec
+from store.drift import spread
+from store.predictions import predictions_table
+from worker.watched import Transactions
+
+KINDS = ("taken_back", "worker_lost", "expired", "republished", "promoted")
+
+EVERY = 60.0
+"""Seconds between two looks at what changes slowly."""
+
+
+class Rounds:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._rescues = Counter(
+            "millrace_rescues",
+            "Tasks that rescue took from a silent worker, failed after their last attempt, expired, gave a new "
+            "message, or made high because they starved",
+            ["kind"],
+            registry=registry,
+        )
+        for kind in KINDS:
+            self._rescues.labels(kind)
+        self._last = Gauge(
+            "millrace_rescue_last_round_timestamp_seconds", "When rescue last came round", registry=registry
+        )
+        self._bytes = Gauge("millrace_database_bytes", "Size of the database", registry=registry)
+        self._drift = Gauge(
+            "millrace_score_drift_index",
+            "Population stability index of the latest scores against those of the held-out rows",
+            ["model", "version"],
+            registry=registry,
+        )
+        self._looked_at = -EVERY
+
+    def note(self, **tasks: Sequence[object]) -> None:
+        """Count a round's tasks by kind."""
+        for kind, found in tasks.items():
+            self._rescues.labels(kind).inc(len(found))
+
+    def over(self) -> None:
+        """Say that a round is over, whether this program worked in it or another one."""
+        self._last.set_to_current_time()
+
+    def look(self, engine: Transactions) -> None:
+        """Look up what changes slowly, if it is time."""
+        if time.monotonic() - self._looked_at < EVERY:
+            return
+        self._looked_at = time.monotonic()
+        with engine.begin() as connection:
+            self._bytes.set(connection.scalar(text("SELECT pg_database_size(current_database())")) or 0)
+            self._drift.clear()  # of versions that are served no more
+            for spec in catalogue.specs().values():
+                self._compare(connection, spec)
+
+    def _compare(self, connection: Connection, spec: Spec) -> None:
+        """Compare the model's latest scores with those that its evaluation holds, where it does."""
+        try:
+            found = artifact.current(spec.name)
+            held_out = found.evaluation.get("scores")
+        except (artifact.ArtifactMissing, FileNotFoundError):
+            return
+        if spec.score is None or held_out is None:
+            return
+        table = predictions_table(spec.table, spec.stored_columns, MetaData())
+        counts = spread(connection, table, spec.score, found.version, held_out["edges"])
+        index = drift.index(held_out["shares"], counts)
+        if index is not None:
+            self._drift.labels(spec.name, found.version).set(index)
