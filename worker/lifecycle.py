@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import billiard
+import billiard.pool
 import redis
 import structlog
 from celery import signals
@@ -33,6 +34,10 @@ from worker.watched import WatchedEngine
 
 log = structlog.get_logger(__name__)
 
+LAST_WORDS = 20
+"""Tenths of a second that a stopping process waits for its parent to read its last result. Celery's 30 s are longer
+than a stop may take, and nothing hangs on it: a message not acknowledged claims nothing when it comes again."""
+
 
 class WorkerProcess:
     """The state of one worker process: its models, its connections, its presence."""
@@ -44,6 +49,7 @@ class WorkerProcess:
         self._meters = Meters()
 
     def connect_signals(self) -> None:
+        billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_WORDS
         signals.worker_process_init.connect(self.start, weak=False)
         signals.worker_ready.connect(self._serve_metrics, weak=False)
         signals.worker_process_shutdown.connect(self.stop, weak=False)
