@@ -25,7 +25,7 @@ def schema() -> MetaData:
 
 def migrate() -> None:
     given = context.config.attributes
-    owner, programs = (given["database_url"], given["programs_url"]) if given["database_url"] else addresses()
+    owner, programs = (given["database_url"], given["programs_url"]) if given.get("database_url") else addresses()
     engine = connect(owner)
     target = schema()
     with engine.connect() as connection:
