@@ -39,6 +39,10 @@ FROM packages AS flower-packages
 COPY requirements/flower.txt /tmp/
 RUN install /tmp/flower.txt
 
+FROM packages AS pool-packages
+COPY requirements/pool.txt /tmp/
+RUN install /tmp/pool.txt
+
 FROM packages AS worker-packages
 COPY requirements/worker.txt /tmp/
 RUN install /tmp/worker.txt
@@ -94,6 +98,16 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+r
 
 FROM code AS worker-code
 COPY broker broker
+COPY webhooks webhooks
+COPY worker worker
+RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
+
+# One container that does everything (ENGINE=pool).
+FROM code AS pool-code
+COPY broker broker
+COPY handler handler
+COPY migrations migrations
+COPY pool pool
 COPY webhooks webhooks
 COPY worker worker
 RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
@@ -177,6 +191,19 @@ LABEL org.opencontainers.image.title="millrace-worker" \
       org.opencontainers.image.description="Millrace: a worker for every model"
 COPY --from=worker-packages /opt/venv /opt/venv
 COPY --from=worker-code /app /app
+
+FROM base AS pool
+LABEL org.opencontainers.image.title="millrace-pool" \
+      org.opencontainers.image.description="Millrace: the HTTP API, which scores in processes of its own"
+COPY --from=pool-packages /opt/venv /opt/venv
+COPY --from=pool-code /app /app
+ENV ENGINE=pool OMP_NUM_THREADS=1 PORT=8081
+USER 10001:10001
+EXPOSE 8081
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python", "-c", "import http.client as h, os; \
+c = h.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=3); c.request('GET', '/health/live'); exit(c.getresponse().status != 200)"]
+CMD ["sh", "-c", "exec uvicorn --factory handler.app:create_app --host=0.0.0.0 --port=$PORT --no-access-log \
+--timeout-graceful-shutdown=2 --http=handler.connection:Connection"]
 
 FROM base AS handler
 LABEL org.opencontainers.image.title="millrace-handler" \

@@ -10,7 +10,7 @@ MODEL ?= report_scorer
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
 
-up: $(VENV)/local ## run everything on this machine: http://127.0.0.1:8081
+up: $(VENV)/local ## run everything on this machine: http://127.0.0.1:8081 (ENGINE=pool: no Redis, no workers)
 	@exec $(BIN)/millrace up
 
 test: $(VENV)/dev ## the tests, on real Postgres, Redis and workers
@@ -40,7 +40,7 @@ test-compose: $(VENV)/dev ## bring docker-compose.yml up and use it (needs a Doc
 audit: $(VENV)/dev ## a bill of materials for each image in sbom/, and known vulnerabilities
 	@$(BIN)/python -m tests.audit $(IMAGES)
 
-IMAGES := handler migrate rescue flower worker worker-xgboost worker-onnx worker-ctranslate2
+IMAGES := handler migrate rescue flower pool worker worker-xgboost worker-onnx worker-ctranslate2
 TAG ?= latest
 images: ## build every image as millrace-<target>:TAG
 	@for target in $(IMAGES); do \
@@ -51,7 +51,7 @@ images: ## build every image as millrace-<target>:TAG
 test-faults: $(VENV)/dev ## the long fault suite: FAULT_SEED, FAULT_SECONDS
 	$(BIN)/pytest -s -m faults --timeout 3600 tests/faults $(ARGS)
 
-PROGRAMS := handler migrate rescue worker worker-xgboost worker-onnx worker-ctranslate2 \
+PROGRAMS := handler migrate rescue pool worker worker-xgboost worker-onnx worker-ctranslate2 \
 	worker-ctranslate2-gpu flower train local bench convert
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-emit-index-url \
 	--no-emit-find-links --no-header $(ARGS)

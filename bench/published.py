@@ -27,10 +27,11 @@ class Preset:
 
 
 @contextmanager
-def _burning(servers: Servers) -> Iterator[Site]:
-    folder = servers.folder / "burn"
+def burning(servers: Servers, database: str = "bench", **settings: str) -> Iterator[Site]:
+    """Run Millrace with the burn model."""
+    folder = servers.folder / f"burn-{database}"
     folder.mkdir(mode=0o755)
-    with site.millrace(servers, "bench", burn.create_table, **burn.serve(folder)) as running:
+    with site.millrace(servers, database, burn.create_table, **burn.serve(folder), **settings) as running:
         yield running
 
 
@@ -73,7 +74,7 @@ def presets() -> dict[str, Preset]:
     for clients in (10, 20):
         title = f"{clients} clients, {BURNS} requests each, 10 million cycles"
         found[f"burn-sync-{clients}"] = _closed(f"{title}, in the API's process", "burn-sync", clients, site.burn_sync)
-        found[f"burn-{clients}"] = _closed(f"{title}, Millrace", "burn", clients, _burning)
+        found[f"burn-{clients}"] = _closed(f"{title}, Millrace", "burn", clients, burning)
     for size in (1, 16):
         for interval in (0.5, 0.1, 0.01):
             found[f"translation-{size}-{interval:g}"] = _open(_every(interval, size))

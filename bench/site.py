@@ -119,6 +119,8 @@ def millrace(
     handler = ["uvicorn", "--factory", "handler.app:create_app", "--http=handler.connection:Connection"]
     handler += ["--no-access-log", f"--port={port}"]
     programs = {"handler": handler, "worker": ["worker"], "rescue": ["worker.rescue"]}
+    if settings.get("ENGINE") == "pool":
+        programs = {"handler": handler}
     environment = {
         "AUTH": "off",
         "WORKER_CONCURRENCY": "1",

@@ -1,6 +1,8 @@
 """The message: the ids of the tasks that a model is to score. The inputs stay in PostgreSQL."""
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from uuid import UUID
 
 MAX_TASKS = 256
@@ -30,6 +32,19 @@ PRIORITIES = (0, 1, 2)
 def list_of(model: str, priority: int) -> str:
     """Return the name of Redis's list, which kombu derives from the queue's."""
     return f"{queue_of(model)}\x06\x16{priority}" if priority else queue_of(model)
+
+
+Task = tuple[UUID, str, int, int]
+"""A task to be published: its id, model, number of inputs, priority."""
+
+
+def messages(tasks: Iterable[Task], *, alone: bool) -> Iterator[tuple[str, int, list[UUID]]]:
+    """Group tasks into messages (model, priority, chunk), or each `alone`."""
+    queue = itemgetter(1, 3)
+    for (model, priority), group in groupby(sorted(tasks, key=queue), key=queue):
+        pairs = [(task_id, n_inputs) for task_id, _, n_inputs, _ in group]
+        for chunk in [[task_id] for task_id, _ in pairs] if alone else chunks(pairs):
+            yield model, priority, chunk
 
 
 def chunks(tasks: Iterable[tuple[UUID, int]]) -> Iterator[list[UUID]]:

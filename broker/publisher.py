@@ -2,9 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import groupby
-from operator import itemgetter
-from uuid import UUID
 
 import redis
 from redis.backoff import NoBackoff
@@ -12,10 +9,7 @@ from redis.retry import Retry
 
 from broker.config import CONNECT_TIMEOUT, SOCKET_TIMEOUT
 from broker.envelope import write
-from broker.message import PRIORITIES, chunks, list_of, queue_of
-
-Task = tuple[UUID, str, int, int]
-"""A task to be published: its id, model, number of inputs, priority."""
+from broker.message import PRIORITIES, Task, list_of, messages, queue_of
 
 
 class PublishFailed(Exception):
@@ -39,7 +33,7 @@ class Publisher:
     def publish(self, tasks: Iterable[Task], *, alone: bool = False) -> None:
         """Publish tasks in chunks, or each `alone`."""
         with _failing(), self._redis.pipeline(transaction=False) as pipeline:
-            for model, priority, chunk in _chunks(tasks, alone=alone):
+            for model, priority, chunk in messages(tasks, alone=alone):
                 pipeline.lpush(
                     list_of(model, priority), write(queue_of(model), priority, chunk, self._time_limit(model))
                 )
@@ -51,14 +45,6 @@ class Publisher:
             for priority in PRIORITIES:
                 pipeline.llen(list_of(model, priority))
             return dict(zip(PRIORITIES, pipeline.execute(), strict=True))
-
-
-def _chunks(tasks: Iterable[Task], *, alone: bool) -> Iterator[tuple[str, int, list[UUID]]]:
-    queue = itemgetter(1, 3)
-    for (model, priority), group in groupby(sorted(tasks, key=queue), key=queue):
-        pairs = [(task_id, n_inputs) for task_id, _, n_inputs, _ in group]
-        for chunk in [[task_id] for task_id, _ in pairs] if alone else chunks(pairs):
-            yield model, priority, chunk
 
 
 @contextmanager

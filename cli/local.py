@@ -14,7 +14,7 @@ FOLDER = Path(os.environ.get("MILLRACE_FOLDER") or ROOT / ".millrace").absolute(
 _ADDRESSES = FOLDER / "addresses.json"
 
 
-def remember(database_url: str, redis_url: str, services: Mapping[str, str]) -> None:
+def remember(database_url: str, redis_url: str | None, services: Mapping[str, str]) -> None:
     """Note where the servers of the running platform are, the database by its owner's URL, and a page of each program.
 
     The servers' addresses hold passwords, so the file is for its owner only.

@@ -65,6 +65,7 @@ class _Up:
         self._settings = settings
         self._console = console
         self._stopping = threading.Event()
+        self._celery = settings.engine == "celery"
         self._flower_auth = settings.flower_basic_auth or f"millrace:{local.flower_password()}"
         self._postgres: embedded.Postgres | None = None
         self._valkey: embedded.Server | None = None
@@ -74,8 +75,12 @@ class _Up:
     def run(self) -> None:
         for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(how, lambda *_: self._stopping.set())
-        ports.refuse_taken(PORT=self._settings.port, FLOWER_PORT=self._settings.flower_port)
+        ports.refuse_taken(
+            PORT=self._settings.port, **({"FLOWER_PORT": self._settings.flower_port} if self._celery else {})
+        )
         self._metrics_ports = ports.for_metrics(self._settings.metrics_port)
+        if not self._celery:
+            self._metrics_ports = {"handler": self._metrics_ports["handler"]}
         try:
             self._start()
             if not self._stopping.is_set():
@@ -86,20 +91,20 @@ class _Up:
             self._stop()
 
     def _start(self) -> None:
-        with self._console.status("Starting PostgreSQL and Valkey …") as status:
+        with self._console.status("Starting the servers …") as status:
             if self._settings.database_url is None:
                 self._postgres = embedded.start_postgres(local.FOLDER / "postgres")
-            if self._settings.redis_url is None:
+            if self._celery and self._settings.redis_url is None:
                 self._valkey = embedded.start_valkey(local.FOLDER / "valkey")
             owner_url, programs_url = self._databases()
-            redis_url = self._valkey.url if self._valkey else str(self._settings.redis_url)
+            redis_url = self._valkey.url if self._valkey else str(self._settings.redis_url) if self._celery else None
             local.remember(owner_url, redis_url, self._pages())
             status.update("Bringing the schema up to date …")
             upgrade(owner_url, programs_url)
             self._engine = connect(programs_url)
             with self._engine.connect() as connection:
                 start = connection.scalar(select(func.now()))
-            status.update("Starting the handler, the worker, rescue, webhooks and Flower …")
+            status.update("Starting the programs …")
             self._programs = self._make_programs(programs_url, redis_url)
             for program in self._programs:
                 program.start()
@@ -114,24 +119,29 @@ class _Up:
         programs_url = str(self._settings.database_url)
         return str(self._settings.migrations_database_url or programs_url), programs_url
 
-    def _make_programs(self, database_url: str, redis_url: str) -> list[Program]:
+    def _make_programs(self, database_url: str, redis_url: str | None) -> list[Program]:
         logs = local.FOLDER / "logs"
         python = [sys.executable, "-m"]
         ours = {
+            "ENGINE": self._settings.engine,
             "DATABASE_URL": database_url,
-            "REDIS_URL": redis_url,
+            **({"REDIS_URL": redis_url} if redis_url else {}),
             "WORKER_CONCURRENCY": str(self._settings.worker_concurrency),
             "WORKER_GRACE_SECONDS": str(STOP_SECONDS / 2),
+            "POOL_GRACE_SECONDS": str(STOP_SECONDS / 3),
             "AUTH": self._settings.auth,
             "WEBHOOK_SECRET": local.webhook_secret(),
             "OMP_NUM_THREADS": "1",  # worker processes are the parallelism; their threads would fight over the cores
         }
         metrics = {name: {**ours, "METRICS": f"127.0.0.1:{port}"} for name, port in self._metrics_ports.items()}
-        flower = {"CELERY_BROKER_URL": redis_url, "FLOWER_BASIC_AUTH": self._flower_auth}
         handler = ["uvicorn", "--factory", "handler.app:create_app", "--http=handler.connection:Connection"]
         handler += ["--no-access-log", "--timeout-graceful-shutdown=3"]
+        handlers = Program("handler", [*python, *handler, f"--port={self._settings.port}"], metrics["handler"], logs)
+        if redis_url is None:
+            return [handlers]
+        flower = {"CELERY_BROKER_URL": redis_url, "FLOWER_BASIC_AUTH": self._flower_auth}
         return [
-            Program("handler", [*python, *handler, f"--port={self._settings.port}"], metrics["handler"], logs),
+            handlers,
             Program("worker", [*python, "worker"], metrics["worker"], logs),
             Program("rescue", [*python, "worker.rescue"], metrics["rescue"], logs),
             Program("webhooks", [*python, "worker.webhooks"], metrics["webhooks"], logs),
@@ -145,10 +155,10 @@ class _Up:
 
     def _pages(self) -> dict[str, str]:
         pages = {name: f"http://127.0.0.1:{port}/metrics" for name, port in self._metrics_ports.items()}
-        return pages | {
-            "handler": f"http://127.0.0.1:{self._settings.port}/health/live",
-            "flower": f"http://127.0.0.1:{self._settings.flower_port}/healthcheck",
-        }
+        pages["handler"] = f"http://127.0.0.1:{self._settings.port}/health/live"
+        if self._celery:
+            pages["flower"] = f"http://127.0.0.1:{self._settings.flower_port}/healthcheck"
+        return pages
 
     def _wait_until_ready(self, start: datetime | None) -> None:
         """Wait for every program to answer, and for every worker process of this run to have its models loaded."""
@@ -166,9 +176,10 @@ class _Up:
                 return False
 
         flower = {"Authorization": "Basic " + b64encode(self._flower_auth.encode()).decode()}
-        self._until("the worker loads its models", all_loaded)
+        self._until("the models are loaded", all_loaded)
         self._until("the handler is ready", lambda: answers(self._settings.port, "/health/ready", {}))
-        self._until("Flower answers", lambda: answers(self._settings.flower_port, "/workers", flower))
+        if self._celery:
+            self._until("Flower answers", lambda: answers(self._settings.flower_port, "/workers", flower))
 
     def _until(self, what: str, condition: Callable[[], bool]) -> None:
         until = time.monotonic() + START_SECONDS
@@ -188,10 +199,14 @@ class _Up:
         needed = "needed: .venv/bin/millrace keys create NAME"
         table.add_row("API keys", needed if self._settings.auth == "required" else "not needed (AUTH=off)")
         processes = self._settings.worker_concurrency
-        table.add_row("worker", f"{processes} process{'es' if processes > 1 else ''}, models loaded")
+        table.add_row(
+            "worker" if self._celery else "model pool",
+            f"{processes} process{'es' if processes > 1 else ''}, models loaded",
+        )
         user, password = self._flower_auth.split(":", 1)
-        table.add_row("Flower", flower)
-        table.add_row("", f"user {user}   password {password}")
+        if self._celery:
+            table.add_row("Flower", flower)
+            table.add_row("", f"user {user}   password {password}")
         places = [f"{name} http://127.0.0.1:{port}/metrics" for name, port in self._metrics_ports.items()]
         table.add_row("metrics", "\n".join(places))
         table.add_row("SQL", ".venv/bin/millrace psql")

@@ -10,6 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class UpSettings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
+    engine: Literal["celery", "pool"] = Field(
+        default="celery", description="pool: the handler scores in processes of its own; no Valkey, worker and Flower"
+    )
     port: int = Field(default=8081, ge=1, le=65535, description="of the handler")
     flower_port: int = Field(default=5566, ge=1, le=65535)
     metrics_port: int | None = Field(

@@ -14,7 +14,8 @@ from fastapi import Depends, FastAPI
 from fastapi_swagger import patch_fastapi
 from starlette.types import ASGIApp
 
-from broker.publisher import Publisher
+from broker.broker import Broker
+from broker.redis_broker import RedisBroker
 from broker.settings import BrokerSettings
 from handler import identity, openapi, problems
 from handler.backlog import Backlog
@@ -61,10 +62,27 @@ def _before_stopping(act: Callable[[], None]) -> None:
         signal.signal(how, stop)
 
 
+def _broker(settings: BrokerSettings) -> tuple[Broker, Callable[[], None], Callable[[], None]]:
+    """Return the engine's broker, what to do when the server is asked to stop, and what to do at the end.
+
+    With ENGINE=pool this returns when the models are loaded. Raises pool.LoadFailed.
+    """
+    if settings.engine == "celery":
+        return RedisBroker(settings.redis, time_limit), _nothing, _nothing
+    from worker.pool_broker import PoolBroker  # the one import of a program by another: see pyproject.toml
+
+    broker = PoolBroker()
+    return broker, broker.stop, broker.close
+
+
+def _nothing() -> None:
+    """Celery's workers stop by themselves."""
+
+
 def create_app() -> ASGIApp:
     """Read the settings and put the handler together; it connects when it starts to serve."""
     logs.configure(logs.LogSettings())
-    settings, store, broker = HandlerSettings(), StoreSettings(), BrokerSettings()
+    settings, store, brokers = HandlerSettings(), StoreSettings(), BrokerSettings()
     webhooks = WebhookSettings()
     metrics = exporter.MetricsSettings()
     registry = exporter.registry()
@@ -76,8 +94,9 @@ def create_app() -> ASGIApp:
         engine = connect_async(
             str(store.database_url), pool_size=store.database_pool_size, timeout=store.database_timeout_seconds
         )
-        intake = Intake(engine, Publisher(str(broker.redis_url), time_limit), meters)
-        waiters = Waiters(str(broker.redis_url))
+        broker, stop_broker, close_broker = await asyncio.to_thread(_broker, brokers)
+        intake = Intake(engine, broker, meters)
+        waiters = Waiters(broker)
         backlog = Backlog(engine, settings.max_backlog_inputs)
         patience = Patience(settings.body_timeout_seconds)
         registry.register(Waiting(backlog, specs()))
@@ -105,6 +124,7 @@ def create_app() -> ASGIApp:
         else:
             log.warning("auth_off", meaning="whoever can connect may submit, and read and cancel every task")
         _before_stopping(waiters.close)
+        _before_stopping(stop_broker)
         log.info("handler_started")
         gc.freeze()  # what lives as long as the process need not be looked at again and again
         gc.set_threshold(GARBAGE)
@@ -114,6 +134,7 @@ def create_app() -> ASGIApp:
             with suppress(asyncio.CancelledError):
                 await task
         await intake.drain()
+        await asyncio.to_thread(close_broker)
         await engine.dispose()
         await asyncio.to_thread(tracing.stop)
         if exported is not None:

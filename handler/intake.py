@@ -14,8 +14,9 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from broker.broker import Broker
 from broker.message import MAX_TASKS
-from broker.publisher import Publisher, PublishFailed
+from broker.publisher import PublishFailed
 from handler.meters import Meters
 from store import accepting
 from store.accepting import Accepted, Submission
@@ -45,9 +46,9 @@ DRAIN = 5
 
 
 class Intake:
-    def __init__(self, engine: AsyncEngine, publisher: Publisher, meters: Meters) -> None:
+    def __init__(self, engine: AsyncEngine, broker: Broker, meters: Meters) -> None:
         self._engine = single(engine)
-        self._publisher = publisher
+        self._broker = broker
         self._meters = meters
         self._waiting: list[tuple[Submission, asyncio.Future[Accepted]]] = []
         self._accepted: list[WaitingTask] = []
@@ -152,7 +153,7 @@ class Intake:
             return False
         ((model, priority),) = queues
         try:
-            waiting = await self._in_thread(self._publisher.waiting, model)
+            waiting = await self._in_thread(self._broker.waiting, model)
         except PublishFailed:
             return False
         return waiting[priority] >= ENOUGH
@@ -162,7 +163,7 @@ class Intake:
 
     async def _publish(self, group: Sequence[WaitingTask]) -> None:
         try:
-            await self._in_thread(self._publisher.publish, group)
+            await self._in_thread(self._broker.publish, group)
         except Exception as error:  # whatever it was: they are durable, rescue publishes them, and accepting goes on
             self._meters.publish_failures.inc()
             log.warning("publish_failed", tasks=len(group), error=str(error))

@@ -1,4 +1,4 @@
-"""Wakes the requests that wait for a task to end: one Redis subscription for all of them, no polling."""
+"""Wakes the requests that wait for a task to end: one subscription for all of them, no polling."""
 
 import asyncio
 from collections import defaultdict
@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-import redis
 import structlog
 
-from broker.finished import Announcer, listen
+from broker.broker import AnnounceFailed, Broker
 
 log = structlog.get_logger(__name__)
 
@@ -18,10 +17,9 @@ RECONNECT = 1
 
 
 class Waiters:
-    def __init__(self, redis_url: str) -> None:
-        self._redis_url = redis_url
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
         self._events: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        self._announcer = Announcer(redis_url)
         self._telling: set[asyncio.Task[None]] = set()
         self.closed = False
 
@@ -53,7 +51,7 @@ class Waiters:
         """Listen until cancelled."""
         while True:
             try:
-                async for ended in listen(self._redis_url):
+                async for ended in self._broker.listen():
                     # Once listening has begun (anew), everyone looks again: what ended before was not heard.
                     self._wake(ended or list(self._events))
             except Exception as error:  # Redis is away, or somebody else spoke: listening must go on
@@ -67,6 +65,6 @@ class Waiters:
 
     def _announce(self, task_id: UUID) -> None:
         try:
-            self._announcer.announce([task_id])
-        except redis.RedisError as error:
+            self._broker.announce([task_id])
+        except AnnounceFailed as error:
             log.warning("announce_failed", error=str(error))

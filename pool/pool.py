@@ -31,8 +31,8 @@ class ModelPool:
 
     def __init__(
         self,
-        load: Callable[[], Any] | None = None,
-        score: Callable[..., Any] | None = None,
+        load: Callable[[], Any] | str | None = None,
+        score: Callable[..., Any] | str | None = None,
         *,
         models: Mapping[str, Model] | None = None,
         workers: int | None = None,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Semaphore
+from pkgutil import resolve_name
 from threading import Thread
 from typing import Any, NamedTuple
 
@@ -20,10 +21,17 @@ READY, NOT_LOADED, RESULT, ERROR = "ready", "not loaded", "result", "error"
 
 
 class Model(NamedTuple):
-    """How a model gets into memory, and what is done with it there: `score(model, *args, **kwargs)`."""
+    """How a model gets into memory, and what is done with it there: `score(model, *args, **kwargs)`.
 
-    load: Callable[[], Any]
-    score: Callable[..., Any]
+    Either may be a name, "package.module:function": only the workers import it then.
+    """
+
+    load: Callable[[], Any] | str
+    score: Callable[..., Any] | str
+
+
+Loaded = tuple[Any, Callable[..., Any]]
+"""A model in memory, and its `score`."""
 
 
 def work(connection: Connection, starts: Semaphore, models: Mapping[str, Model]) -> None:
@@ -50,7 +58,7 @@ def work(connection: Connection, starts: Semaphore, models: Mapping[str, Model])
                 return
             starts.acquire()
             for position, call in enumerate(calls, start=1):
-                answer = _score(loaded, models, call)
+                answer = _score(loaded, call)
                 goes_on = position < len(calls) and starts.acquire(block=False)
                 wire.send(connection, *answer)
                 if not goes_on:
@@ -65,21 +73,25 @@ def _die_with_the_pool(connection: int) -> None:
     os._exit(1)
 
 
-def _load(connection: Connection, models: Mapping[str, Model]) -> dict[str, Any] | None:
+def _named(function: Callable[..., Any] | str) -> Callable[..., Any]:
+    return resolve_name(function) if isinstance(function, str) else function
+
+
+def _load(connection: Connection, models: Mapping[str, Model]) -> dict[str, Loaded] | None:
     loaded = {}
     for name, model in models.items():
         try:
-            loaded[name] = model.load()
+            loaded[name] = _named(model.load)(), _named(model.score)
         except BaseException as error:
             wire.send(connection, NOT_LOADED, [_report(error)])
             return None
     return loaded
 
 
-def _score(loaded: Mapping[str, Any], models: Mapping[str, Model], call: wire.Parcel) -> tuple[str, list[wire.Parcel]]:
+def _score(loaded: Mapping[str, Loaded], call: wire.Parcel) -> tuple[str, list[wire.Parcel]]:
     try:
         name, many, inputs = wire.unpack(call)
-        model, score = loaded[name], models[name].score
+        model, score = loaded[name]
         results = [score(model, *args, **kwargs) for args, kwargs in inputs]
         return RESULT, [wire.pack(results if many else results[0])]
     except BaseException as error:

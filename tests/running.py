@@ -99,7 +99,7 @@ class Program:
 
 
 class Platform:
-    """Handler, worker and rescue on a database and a Redis of their own."""
+    """Handler, worker and rescue on a database and a Redis of their own; with ENGINE=pool the handler is all."""
 
     def __init__(self, database_url: str, redis_url: str, logs: Path, **settings: str) -> None:
         self.port = free_port()
@@ -116,6 +116,8 @@ class Platform:
             "AUTH": "off",
             **settings,
         }
+        if settings.get("ENGINE") == "pool":
+            del self.environment["REDIS_URL"]
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
     def start_handler(self) -> Program:
@@ -139,7 +141,9 @@ class Platform:
         eventually(self._is_ready, within=60)
 
     def __enter__(self) -> Self:
-        self.handler, self.worker, self.rescue = self.start_handler(), self.start_worker(), self.start_rescue()
+        self.handler = self.start_handler()
+        if "REDIS_URL" in self.environment:
+            self.worker, self.rescue = self.start_worker(), self.start_rescue()
         try:
             self.wait_until_ready()
         except BaseException:
@@ -151,8 +155,9 @@ class Platform:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.client.close()
-        for program in (self.handler, self.worker, self.rescue):
-            program.stop(signal.SIGKILL)  # an orderly stop takes seconds each, and has tests of its own
+        for name in ("handler", "worker", "rescue"):
+            if program := getattr(self, name, None):
+                program.stop(signal.SIGKILL)  # an orderly stop takes seconds each, and has tests of its own
 
     def submit(self, *reports: dict[str, object]) -> str:
         """Submit a batch and return its task id."""

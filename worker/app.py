@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 def create_worker(settings: WorkerSettings, store: StoreSettings, broker: BrokerSettings) -> Celery:
-    app = create_celery(str(broker.redis_url))
+    app = create_celery(broker.redis)
     process = WorkerProcess(settings, store, broker)
     process.connect_signals()
     delivery.register(app, process, settings.models)

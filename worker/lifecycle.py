@@ -5,8 +5,6 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,22 +13,15 @@ import billiard.pool
 import redis
 import structlog
 from celery import signals
-from sqlalchemy.exc import SQLAlchemyError
 
 from broker.finished import Announcer
 from broker.settings import BrokerSettings
-from store import traces
-from store.engine import connect
 from store.settings import StoreSettings
-from telemetry import tracing
 from telemetry.exporter import MetricsSettings
-from telemetry.tracing import TracingSettings
-from worker import residency, scoring
 from worker.cache import Cache
 from worker.meters import Meters
-from worker.presence import Presence
+from worker.process import ScoringProcess
 from worker.settings import WorkerSettings
-from worker.watched import WatchedEngine
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +31,7 @@ than a stop may take, and nothing hangs on it: a message not acknowledged claims
 
 
 class WorkerProcess:
-    """The state of one worker process: its models, its connections, its presence."""
+    """What Celery's signals and deliveries reach in one worker process."""
 
     def __init__(self, settings: WorkerSettings, store: StoreSettings, broker: BrokerSettings) -> None:
         self._settings = settings
@@ -71,8 +62,11 @@ class WorkerProcess:
 
     def start(self, **_: Any) -> None:
         """Load the models and say that this process is ready. Runs in the forked child."""
+        seconds = self._settings.cache_seconds
+        cache = Cache(self._broker.redis, seconds) if seconds else None
+        place = billiard.current_process().index
         try:
-            self._residents = residency.load(self._settings.models)
+            self._process = ScoringProcess(self._settings, self._store, cache, self._meters, place)
         except Exception:
             # A process without its models must not take messages, and Celery would replace it for ever:
             # stop the worker, so that whoever supervises it sees it end and reads why.
@@ -80,46 +74,16 @@ class WorkerProcess:
             os.kill(os.getppid(), signal.SIGTERM)
             time.sleep(self._settings.lease_seconds)  # until the parent ends this process
             raise
-        engine = connect(str(self._store.database_url), ping=False)  # scoring tries again by itself
-        self._engine = WatchedEngine(engine, self._store.database_timeout_seconds)
-        seconds = self._settings.cache_seconds
-        self._cache = Cache(str(self._broker.redis_url), seconds) if seconds else None
-        self._announcer = Announcer(str(self._broker.redis_url))
-        tracing.configure(TracingSettings(), "worker")
-        versions = residency.versions(self._residents)
-        self._meters.enter(billiard.current_process().index, list(self._residents.values()))
-        self._presence = Presence(self._engine, versions, self._settings.lease, self._meters.live)
-        self._presence.start()
+        self._announcer = Announcer(self._broker.redis)
 
     def stop(self, **_: Any) -> None:
-        if hasattr(self, "_presence"):
-            self._meters.leave()
-            self._presence.stop()
-        tracing.stop()
-
-    def _traced(self, model: str, task_ids: Sequence[UUID]) -> AbstractContextManager[Any]:
-        if not tracing.on():
-            return nullcontext()
-        try:
-            with self._engine.begin() as connection:
-                parents = traces.parents(connection, task_ids)
-        except SQLAlchemyError:  # scoring says so, and tries again
-            parents = []
-        return tracing.joined(f"score {model}", parents, tasks=len(task_ids))
+        if hasattr(self, "_process"):
+            self._process.stop()
 
     def score(self, model: str, task_ids: Sequence[UUID]) -> None:
         """Score one chunk and tell whoever waits for it."""
-        start = time.monotonic()
-        holding = partial(self._presence.holding, model)
-        resident, lease = self._residents[model], self._settings.lease
-        with self._meters.busy(), self._traced(model, task_ids):
-            ended = scoring.score(self._engine, resident, task_ids, lease, holding, self._cache, self._meters)
-        if ended:
-            inputs = sum(task.n_inputs for task in ended)
-            hits = self._cache.hits[model] if self._cache else 0
-            self._meters.cached(model, hits)
-            self._presence.count(model, len(ended), inputs, time.monotonic() - start, hits)
+        if ended := self._process.score(model, task_ids):
             try:
-                self._announcer.announce(task.claim.task_id for task in ended)
+                self._announcer.announce(ended)
             except redis.RedisError as error:  # they will read it when their wait is over
                 log.warning("announce_failed", error=str(error))

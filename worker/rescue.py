@@ -9,14 +9,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import redis
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from broker.finished import Announcer
+from broker.broker import AnnounceFailed, Broker
 from broker.message import MAX_TASKS
-from broker.publisher import Publisher, PublishFailed
+from broker.publisher import PublishFailed
+from broker.redis_broker import RedisBroker
 from broker.settings import BrokerSettings
 from models import catalogue
 from store import claims, workers
@@ -40,17 +40,9 @@ PROMOTED = MAX_TASKS
 
 
 class Rescue:
-    def __init__(
-        self,
-        engine: Transactions,
-        publisher: Publisher,
-        announcer: Announcer,
-        settings: RescueSettings,
-        rounds: Rounds,
-    ) -> None:
+    def __init__(self, engine: Transactions, broker: Broker, settings: RescueSettings, rounds: Rounds) -> None:
         self._engine = engine
-        self._publisher = publisher
-        self._announcer = announcer
+        self._broker = broker
         self._settings = settings
         self._rounds = rounds
         self._patience = timedelta(seconds=settings.republish_after_seconds)
@@ -64,17 +56,21 @@ class Rescue:
         """Do one round after another until `stopping` is set."""
         while True:
             try:
-                self.round()
-                if self._retention is not None:
-                    self._retention.turn()
-                self._rounds.over()
-                self._rounds.look(self._engine)
+                self.turn()
             except SQLAlchemyError as error:
                 log.warning("rescue_interrupted", error=str(error))
             except Exception:  # one bad round must not be the last: nobody else brings lost tasks back
                 log.exception("rescue_round_failed")
             if stopping.wait(self._settings.rescue_interval_seconds):
                 return
+
+    def turn(self) -> None:
+        """Do a round, and what is due beside it: retention, and what is looked up for Prometheus."""
+        self.round()
+        if self._retention is not None:
+            self._retention.turn()
+        self._rounds.over()
+        self._rounds.look(self._engine)
 
     def round(self) -> None:
         """Expire, take back, republish, promote: committed together, before any message goes out."""
@@ -103,8 +99,8 @@ class Rescue:
         self._publish(lost + promoted, alone=False)
         if expired or failed:
             try:
-                self._announcer.announce([*expired, *failed])
-            except redis.RedisError as error:
+                self._broker.announce([*expired, *failed])
+            except AnnounceFailed as error:
                 log.warning("announce_failed", error=str(error))
 
     def _waiting_messages(self) -> dict[tuple[str, int], int]:
@@ -112,7 +108,7 @@ class Rescue:
         counts: dict[tuple[str, int], int] = {}
         try:
             for model in catalogue.specs():
-                for priority, messages in self._publisher.waiting(model).items():
+                for priority, messages in self._broker.waiting(model).items():
                     counts[model, priority] = messages
         except PublishFailed as error:
             log.warning("redis_unreachable", error=str(error))
@@ -129,20 +125,18 @@ class Rescue:
 
     def _publish(self, tasks: list[WaitingTask], *, alone: bool) -> None:
         try:
-            self._publisher.publish(tasks, alone=alone)
+            self._broker.publish(tasks, alone=alone)
         except PublishFailed as error:  # they are PENDING, and a later round publishes them
             log.warning("publish_failed", error=str(error))
 
 
 def main() -> None:
     logs.configure(logs.LogSettings())
-    broker = BrokerSettings()
-    redis_url = str(broker.redis_url)
+    broker = RedisBroker(BrokerSettings().redis, catalogue.time_limit)
     store = StoreSettings()
     engine = WatchedEngine(connect(str(store.database_url)), store.database_timeout_seconds)
     registry = exporter.registry()
-    publisher = Publisher(redis_url, catalogue.time_limit)
-    rescue = Rescue(engine, publisher, Announcer(redis_url), RescueSettings(), Rounds(registry))
+    rescue = Rescue(engine, broker, RescueSettings(), Rounds(registry))
     exporter.serve(registry, exporter.MetricsSettings(), "rescue")
     stopping = threading.Event()
 

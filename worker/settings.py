@@ -35,6 +35,10 @@ class WorkerSettings(BaseSettings):
         default=20, gt=0, description="a stopping worker that has not finished its chunk by then gives it back"
     )
 
+    pool_grace_seconds: float = Field(
+        default=4, gt=0, le=60, description="with ENGINE=pool, the same, and for the handler's own end"
+    )
+
     cache_seconds: int = Field(
         default=3600, ge=0, description="how long outputs are remembered for the same input; 0: not at all"
     )

@@ -1,13 +1,13 @@
 """Tells receivers that their tasks have ended. Any number of these may run; each callback is claimed by one of them.
 
-PostgreSQL knows what is to be told. Redis's announcements only make it quick: what they miss, a sweep finds.
+PostgreSQL knows what is to be told. Announcements only make it quick: what they miss, a sweep finds.
 """
 
 import asyncio
 import logging
 import signal
 from collections import Counter as Tally
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -60,7 +60,7 @@ class Deliverer:
     def __init__(
         self,
         engine: Transactions,
-        redis_url: str,
+        listen: Callable[[], AsyncIterator[list[str]]],
         poster: Poster,
         settings: DeliverySettings,
         *,
@@ -68,7 +68,7 @@ class Deliverer:
         registry: CollectorRegistry | None = None,
     ) -> None:
         self._engine = engine
-        self._redis_url = redis_url
+        self._listen_to_endings = listen
         self._poster = poster
         self._lease = timedelta(seconds=settings.webhook_timeout_seconds) + MARGIN
         self._sweep_every = settings.webhook_sweep_seconds
@@ -176,7 +176,7 @@ class Deliverer:
     async def _listen(self) -> None:
         while True:
             try:
-                async for ended in listen(self._redis_url):
+                async for ended in self._listen_to_endings():
                     self._heard.update(map(UUID, ended))
                     if not ended or len(self._heard) > MAX_HEARD:  # listening has begun anew, or too much was said
                         self._heard.clear()
@@ -187,7 +187,9 @@ class Deliverer:
             await asyncio.sleep(RECONNECT)
 
 
-async def deliver(settings: WebhookSettings, delivery: DeliverySettings) -> None:
+def deliverer(listen: Callable[[], AsyncIterator[list[str]]], registry: CollectorRegistry) -> Deliverer:
+    """Put one together as the settings say; `listen` yields the ids of tasks that have ended."""
+    settings, delivery = WebhookSettings(), DeliverySettings()
     network = CheckedNetwork(allow_private=settings.webhook_allow_private)
     poster = Poster(
         settings.keys, network, delivery.webhook_timeout_seconds, allow_private=settings.webhook_allow_private
@@ -195,19 +197,23 @@ async def deliver(settings: WebhookSettings, delivery: DeliverySettings) -> None
     store = StoreSettings()
     engine = WatchedEngine(connect(str(store.database_url), pool_size=1), store.database_timeout_seconds)
     slots = SLOTS if settings.keys else 0  # what cannot be signed is not sent
-    registry = exporter.registry()
-    deliverer = Deliverer(engine, str(BrokerSettings().redis_url), poster, delivery, slots=slots, registry=registry)
+    log.info("webhooks_started", on=bool(settings.keys))
+    return Deliverer(engine, listen, poster, delivery, slots=slots, registry=registry)
+
+
+async def deliver() -> None:
+    redis_url, registry = BrokerSettings().redis, exporter.registry()
+    delivering = deliverer(lambda: listen(redis_url), registry)
     exporter.serve(registry, exporter.MetricsSettings(), "webhooks")
     for how in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(how, deliverer.stop)
-    log.info("webhooks_started", on=bool(settings.keys))
-    await deliverer.run()
+        asyncio.get_running_loop().add_signal_handler(how, delivering.stop)
+    await delivering.run()
 
 
 def main() -> None:
     logs.configure(logs.LogSettings())
     logging.getLogger("httpcore").setLevel("INFO")  # it would print whole URLs
-    asyncio.run(deliver(WebhookSettings(), DeliverySettings()))
+    asyncio.run(deliver())
 
 
 if __name__ == "__main__":
