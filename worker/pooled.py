@@ -78,7 +78,7 @@ class Round:
         self.asked: Asked = ([], [])
 
     def publish(self, tasks: Iterable[Task], *, alone: bool = False) -> None:
-        self.asked[0].append(([task[:] for task in tasks], alone))
+        self.asked[0].append((list(tasks), alone))
 
     def waiting(self, model: str) -> dict[int, int]:
         return {priority: self._lengths.get((model, priority), 0) for priority in PRIORITIES}
