@@ -30,6 +30,17 @@ def site() -> Iterator[Site]:
             _keep_logs(folder)
 
 
+@pytest.fixture(scope="module")
+def pooled_site() -> Iterator[Site]:
+    """Two containers of ENGINE=pool on one PostgreSQL."""
+    with temporary_open_folder() as folder:
+        try:
+            with Site(folder, ENGINE="pool") as site:
+                yield site
+        finally:
+            _keep_logs(folder)
+
+
 def _keep_logs(folder: Path) -> None:
     logs = FOLDER / "logs"
     logs.mkdir(parents=True, exist_ok=True)

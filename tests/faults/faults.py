@@ -37,3 +37,12 @@ FAULTS: dict[str, Fault] = {
     "connections to Redis reset": lambda site, chance: server_faults.reset(site.to_redis, chance),
     "connections to Redis silent": lambda site, chance: server_faults.silence(site.to_redis, chance),
 }
+
+POOLED = [
+    fault
+    for fault in FAULTS
+    if "Redis" not in fault
+    and "rescue" not in fault
+    and fault not in ("messages doubled and shuffled", "garbage in the queue")
+]
+"""Those that can befall ENGINE=pool. A worker killed is a handler killed there, with its processes."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 import psutil  # type: ignore[import-untyped]
 from sqlalchemy.exc import DBAPIError
 
-from tests.faults.site import HANDLERS, LEASE, WORKERS, Site
+from tests.faults.site import HANDLERS, LEASE, Site
 
 FROZEN = LEASE + 1.5
 """Seconds that a frozen worker stays away: its lease runs out, and rescue takes its tasks back."""
@@ -21,19 +21,19 @@ HOUR = 3600
 
 def kill_a_worker_process(site: Site, chance: random.Random) -> None:
     """Kill a process that owns tasks."""
-    _signal(_freeze_an_owner(site, chance.choice(WORKERS)), signal.SIGKILL)
+    _signal(_freeze_an_owner(site, chance.choice(site.workers)), signal.SIGKILL)
 
 
 def kill_worker_processes_in_a_row(site: Site, chance: random.Random) -> None:
     """Some of these hit between Redis's pop of a message and its note that the message is out: the message is gone."""
     for _ in range(5):
-        _signal(site.children_of(chance.choice(WORKERS)), signal.SIGKILL)
+        _signal(site.children_of(chance.choice(site.workers)), signal.SIGKILL)
         time.sleep(chance.uniform(0.2, 0.8))
 
 
 def kill_a_worker(site: Site, chance: random.Random) -> None:
     """Kill the main process. Its processes are orphans that may still finish what they have."""
-    name = chance.choice(WORKERS)
+    name = chance.choice(site.workers)
     site.orphans += site.children_of(name)
     site.programs[name].process.kill()
 
@@ -56,12 +56,12 @@ def kill_rescue(site: Site, chance: random.Random) -> None:
 
 
 def stop_a_worker_gracefully(site: Site, chance: random.Random) -> None:
-    site.programs[chance.choice(WORKERS)].process.terminate()
+    site.programs[chance.choice(site.workers)].process.terminate()
 
 
 def freeze_a_worker(site: Site, chance: random.Random) -> None:
     """Freeze a process that owns tasks for longer than its lease: it comes back as a zombie that finishes late."""
-    frozen = _freeze_an_owner(site, chance.choice(WORKERS))
+    frozen = _freeze_an_owner(site, chance.choice(site.workers))
     time.sleep(FROZEN)
     _signal(frozen, signal.SIGCONT)
 
@@ -75,7 +75,7 @@ def freeze_rescue(site: Site, chance: random.Random) -> None:
 
 def step_clocks(site: Site, chance: random.Random) -> None:
     """Let the clocks of some programs jump by up to an hour, and back again."""
-    wrong = chance.sample([*WORKERS, "rescue", *HANDLERS], 3)
+    wrong = chance.sample(list(site.programs), min(3, len(site.programs)))
     for name in wrong:
         site.clock_of(name).write_text(str(chance.uniform(-HOUR, HOUR)))
     time.sleep(3)

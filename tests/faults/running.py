@@ -9,7 +9,7 @@ from tests.faults.checker import Verdict, check
 from tests.faults.driver import Driver
 from tests.faults.faults import FAULTS
 from tests.faults.report import Report
-from tests.faults.site import WORKERS, Site
+from tests.faults.site import Site
 from tests.faults.stream import Ledger
 
 
@@ -57,4 +57,4 @@ def strike(site: Site, report: Report, chance: random.Random, names: list[str]) 
 
 
 def _discarded(site: Site) -> int:
-    return sum(site.zombie_results(worker) for worker in WORKERS)
+    return sum(site.zombie_results(worker) for worker in site.workers)

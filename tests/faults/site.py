@@ -43,7 +43,10 @@ RECOVERY = 60
 
 
 class Site:
-    """Two handlers, two workers and rescue; they reach the servers, and clients reach them, by proxies."""
+    """Two handlers, two workers and rescue; they reach the servers, and clients reach them, by proxies.
+
+    With ENGINE=pool the handlers are their own workers.
+    """
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
@@ -62,6 +65,8 @@ class Site:
             "PYTHONPATH": str(Path(__file__).parent / "clock"),
             **settings,
         }
+        self.is_pooled = settings.get("ENGINE") == "pool"
+        self.workers = HANDLERS if self.is_pooled else WORKERS
         self.programs: dict[str, Program] = {}
         self.orphans: list[psutil.Process] = []
         """Processes of killed workers: nobody waits for them, and they end when they please."""
@@ -71,7 +76,7 @@ class Site:
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
 
     def __enter__(self) -> Self:
-        for name in (*HANDLERS, *WORKERS, "rescue"):
+        for name in HANDLERS if self.is_pooled else (*HANDLERS, *WORKERS, "rescue"):
             self.programs[name] = self._start(name)
         self._supervisor.start()
         self.wait_until_ready()
@@ -100,6 +105,8 @@ class Site:
     def children_of(self, worker: str) -> list[psutil.Process]:
         try:
             children: list[psutil.Process] = psutil.Process(self.programs[worker].pid).children()
+            if self.is_pooled:
+                children = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
         except psutil.NoSuchProcess:
             return []
         return children
@@ -141,7 +148,7 @@ class Site:
 
     def deaf_workers(self) -> list[str]:
         """Return the workers that take no messages although there are some; one that was killed may start first."""
-        before = {worker: self.log(worker).count("chunk_scored") for worker in WORKERS}
+        before = {worker: self.log(worker).count("chunk_scored") for worker in self.workers}
         until = time.monotonic() + RECOVERY
         while deaf := [worker for worker, count in before.items() if self.log(worker).count("chunk_scored") == count]:
             if time.monotonic() > until:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.faults.faults import FAULTS
+from tests.faults.faults import FAULTS, POOLED
 from tests.faults.report import Report
 from tests.faults.running import run, strike
 from tests.faults.site import Site
@@ -30,6 +30,23 @@ def test_mixed_faults_lose_nothing_and_double_nothing(site: Site) -> None:
             time.sleep(chance.uniform(0, 2))
 
     verdict = run(site, Report("mixed", seed), breaking)
+    assert verdict.errors == {}
+    assert verdict.accepted > 0
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_mixed_faults_lose_and_double_nothing_in_two_containers_of_the_pool(pooled_site: Site) -> None:
+    seed = int(SEED) if SEED else random.SystemRandom().randrange(10**6)
+    print(f"\nFAULT_SEED={seed}")
+
+    def breaking(report: Report, chance: random.Random) -> None:
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            strike(pooled_site, report, chance, chance.sample(POOLED, chance.choice(TOGETHER)))
+            time.sleep(chance.uniform(0, 2))
+
+    verdict = run(pooled_site, Report("mixed pool", seed), breaking)
     assert verdict.errors == {}
     assert verdict.accepted > 0
 

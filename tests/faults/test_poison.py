@@ -16,12 +16,14 @@ GOOD = 12
 LOST = "worker lost 3 times while scoring this task"
 
 
-@pytest.fixture
-def serving(database_url: str, redis_url: str, engine: Engine, tmp_path: Path) -> Iterator[Platform]:
+@pytest.fixture(params=["celery", "pool"])
+def serving(
+    request: pytest.FixtureRequest, database_url: str, redis_url: str, engine: Engine, tmp_path: Path
+) -> Iterator[Platform]:
     """A platform that serves the faulty model."""
     catalogue.create_table(engine)
     settings = catalogue.copy_with_faulty(tmp_path)
-    with Platform(database_url, redis_url, tmp_path, **QUICK, **settings) as platform:
+    with Platform(database_url, redis_url, tmp_path, **QUICK, **settings, ENGINE=request.param) as platform:
         yield platform
 
 
