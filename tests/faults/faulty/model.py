@@ -17,7 +17,9 @@ class Faulty:
         if "exit" in acts:
             os._exit(1)
         if "hang deaf" in acts:
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # the soft time limit's
+            signal.pthread_sigmask(
+                signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGALRM}
+            )  # the soft time limit, on either engine
             time.sleep(FOR_EVER)
         if "hang" in acts:
             time.sleep(FOR_EVER)
