@@ -235,3 +235,15 @@ def _lasting(answer: str) -> object:
     answer = ID.sub("<id>", answer)
     answer = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00)?", "<time>", answer)
     return json.loads(answer) if answer.startswith("{") else " ".join(answer.split())
+
+
+def test_the_pool_needs_postgres_and_the_handler_only(folder: Path, tmp_path: Path) -> None:
+    with make_up(folder, tmp_path / "out", ENGINE="pool") as up:
+        up.wait_until_ready()
+        assert "model pool" in up.shown()
+        assert "Flower" not in up.shown()
+        assert httpx.post(f"{up.url}/predict", json=REPORT, timeout=30).json()["status"] == "SUCCESS"
+        ours = up.children()
+        assert not [child for child in ours if "valkey" in child.name() or "celery" in " ".join(child.cmdline())]
+        assert up.stop(signal.SIGINT) < 10
+        assert [process for process in ours if process.is_running() and process.status() != "zombie"] == []
