@@ -1,4 +1,4 @@
-"""docker-compose.yml under a project name of its own, for tests to use and break."""
+"""A compose file under a project name of its own, for tests to use and break."""
 
 import json
 import os
@@ -22,9 +22,10 @@ PASSWORDS = ("POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD", "REDIS_PASSWORD")
 
 
 class Stack:
-    """The services of docker-compose.yml under a project name of their own."""
+    """The services of a compose file under a project name of their own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, file: str = "docker-compose.yml", project: str = PROJECT) -> None:
+        self._which = [f"--project-name={project}", f"--file={file}"]
         self.port, self.flower_port = free_port(), free_port()
         self.passwords = {name: secrets.token_hex(16) for name in (*PASSWORDS, "flower")}
         example = (ROOT / ".env.example").read_text(encoding="utf-8")
@@ -45,7 +46,7 @@ class Stack:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
     def compose(self, *arguments: str) -> str:
-        command = [*compose_command(), f"--project-name={PROJECT}", f"--env-file={self._env_file}", *arguments]
+        command = [*compose_command(), *self._which, f"--env-file={self._env_file}", *arguments]
         return run(command, self._environment)
 
     def shell(self, commands: str, folder: Path) -> None:
@@ -57,7 +58,7 @@ class Stack:
         assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
 
     def up(self, *arguments: str, workers: int = 1) -> None:
-        self.compose("up", "--detach", *arguments, f"--scale=worker={workers}")
+        self.compose("up", "--detach", *arguments, *([f"--scale=worker={workers}"] if workers > 1 else []))
         eventually(lambda: self.ready_processes() == workers, within=120, every=0.5)
 
     def down(self) -> None:

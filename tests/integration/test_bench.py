@@ -96,6 +96,7 @@ def own(servers: Servers, tmp_path: Path) -> site.Servers:
     return site.Servers(servers.postgres_url, empty_redis(servers, 5), tmp_path, {})
 
 
+@pytest.mark.alone
 def test_millrace_scores_many_times_as_fast_as_the_plain_design(servers: Servers, own: site.Servers) -> None:
     """Short rounds by turns and their median: what a busy machine does to one round, it does not do to all."""
     theirs = dataclasses.replace(own, redis_url=empty_redis(servers, 6))

@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from fastapi import Request
+from fastapi import FastAPI, Request
 
 from handler import problems
 from tests.running import REPORT, Platform
@@ -186,7 +187,9 @@ def test_errors_beside_the_endpoints_are_of_the_same_shape(platform: Platform) -
 
 
 def test_a_task_that_failed_is_named() -> None:
-    request = Request({"type": "http", "path": "/v2/models/report_scorer/infer", "headers": [], "query_string": b""})
+    app = FastAPI()
+    problems.install(app, Counter())
+    scope = {"type": "http", "app": app, "path": "/v2/models/report_scorer/infer", "headers": [], "query_string": b""}
     task = UUID("019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01")
-    said = problems.answer(request, problems.Refused(500, "task-failed", "Scoring failed: X.", task_id=task)).body
+    said = problems.answer(Request(scope), problems.Refused(500, "task-failed", "Scoring failed: X.", task_id=task)).body
     assert json.loads(said) == {"error": f"Scoring failed: X. It is task {task}."}
