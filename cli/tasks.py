@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import click
-import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +15,7 @@ from sqlalchemy import MetaData, Row, select
 from cli.database import database
 from cli.replay import Since
 from cli.sql import print_rows, print_table, short
+from models import wire
 from models.catalogue import specs
 from store.predictions import predictions_table
 from store.states import Priority, Status
@@ -79,7 +79,7 @@ def task(task_id: UUID, shown: int) -> None:
     if predictions:
         print_table(columns, [list(map(_cut, row)) for row in predictions])
     elif payload is not None:
-        waiting: list[dict[str, Any]] = msgspec.json.decode(bytes(payload))
+        waiting = wire.inputs(bytes(payload))
         names = list(dict.fromkeys(name for one in waiting[:shown] for name in one))
         rows = [[place, *(_cut(one.get(name)) for name in names)] for place, one in enumerate(waiting[:shown])]
         print_table(["position", *names], rows)

@@ -40,7 +40,7 @@ async def read_batch(request: Request, spec: Spec, manifest: Manifest, max_bytes
         raise Refused(422, "invalid-input", "The array is empty; send at least one input.")
     check_count(spec, len(rows))
     _check(spec, manifest, rows, _in_array)
-    return Taken(body, len(rows))
+    return Taken(wire.pack(spec, rows, body), len(rows))
 
 
 async def read_one(request: Request, spec: Spec, manifest: Manifest, max_bytes: int) -> Taken:
@@ -76,7 +76,7 @@ def taken(spec: Spec, manifest: Manifest, values: Sequence[Any], locate: Locate)
     if not rows:
         return validated(spec, manifest, values, locate)
     _check(spec, manifest, rows, locate)
-    return Taken(payload, len(rows))
+    return Taken(wire.pack(spec, rows, payload), len(rows))
 
 
 def validated(spec: Spec, manifest: Manifest, values: Sequence[Any], locate: Locate) -> Taken:
@@ -100,7 +100,7 @@ def validated(spec: Spec, manifest: Manifest, values: Sequence[Any], locate: Loc
                 break
     refuse(faults)
     _check(spec, manifest, rows, locate)
-    return Taken(wire.validator(spec).dump_json(rows), len(rows))
+    return Taken(wire.pack(spec, rows, wire.validator(spec).dump_json(rows)), len(rows))
 
 
 def _check(spec: Spec, manifest: Manifest, rows: Sequence[Any], locate: Locate) -> None:

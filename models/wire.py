@@ -1,12 +1,16 @@
-"""Reads a payload (a JSON array of inputs) into typed rows and columns, at a third of a microsecond a row.
+"""Reads inputs (a JSON array) into typed rows and columns, and payloads, at a third of a microsecond a row.
+
+A payload is what a task's inputs are stored as until they are scored: the array as it came, or, from some inputs on, an
+object with one array a field. That is a quarter as long and read five times as fast, and made in a request's time.
 
 The spec's pydantic model is the authority. The msgspec structure made of it here is its fast twin: it refuses
 everything that pydantic refuses; where it refuses more, pydantic decides and says why.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import chain
 from math import inf
 from operator import attrgetter
 from typing import Annotated, Any
@@ -48,9 +52,53 @@ def validator(spec: Spec) -> TypeAdapter[list[Any]]:
     return TypeAdapter(list[spec.input])  # type: ignore[name-defined]
 
 
-def columns(spec: Spec, rows: Sequence[Any]) -> Columns:
+@cache
+def _columns_decoder(spec: Spec) -> msgspec.json.Decoder[Any]:
+    # The values were validated when they were packed; only bytes have a form of their own in JSON.
+    fields = {name: bare_type(field) is bytes for name, field in spec.input.model_fields.items()}
+    kinds = [(name, list[bytes | None] if is_bytes else list[Any]) for name, is_bytes in fields.items()]
+    return msgspec.json.Decoder(msgspec.defstruct(f"{spec.input.__name__}Columns", kinds, gc=False))
+
+
+def columns(spec: Spec, rows: Sequence[Any]) -> dict[str, list[Any]]:
     """Turn decoded rows into one list a field."""
     return {name: list(map(attrgetter(name), rows)) for name in spec.input.model_fields}
+
+
+MANY = 8
+"""Inputs from which on columns are cheaper to make and read than the array."""
+
+
+def pack(spec: Spec, rows: Sequence[Any], array: bytes) -> bytes:
+    """Return the payload of rows that were decoded from this array."""
+    return array if len(rows) < MANY else msgspec.json.encode(columns(spec, rows))
+
+
+def unpack(spec: Spec, payloads: Iterable[bytes]) -> Columns:
+    """Return the columns of all the payloads' inputs, one after the other. Raises msgspec.DecodeError."""
+    parts: list[dict[str, list[Any]]] = []
+    rows: list[Any] = []
+    for payload in payloads:
+        if payload.startswith(b"["):
+            rows += decoder(spec).decode(payload)
+            continue
+        if rows:
+            parts.append(columns(spec, rows))
+            rows = []
+        parts.append(msgspec.structs.asdict(_columns_decoder(spec).decode(payload)))
+    if rows or not parts:
+        parts.append(columns(spec, rows))
+    if len(parts) == 1:
+        return parts[0]
+    return {name: list(chain.from_iterable(part[name] for part in parts)) for name in parts[0]}
+
+
+def inputs(payload: bytes) -> list[dict[str, Any]]:
+    """Return a payload's inputs for people, as they came but for what a field's default has added."""
+    found = msgspec.json.decode(payload)
+    if isinstance(found, list):
+        return found
+    return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
 
 
 def _refuse_unkept(model: type[BaseModel]) -> None:

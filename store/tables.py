@@ -101,7 +101,7 @@ task_inputs = Table(
     "task_inputs",
     metadata,
     Column("task_id", Uuid, ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
-    Column("payload", LargeBinary, nullable=False, comment="JSON array of the inputs, UTF-8, validated"),
+    Column("payload", LargeBinary, nullable=False, comment="validated inputs in JSON: an array, or one array a field"),
     info=ANALYST_READS | app_may("SELECT", "INSERT", "DELETE"),
     comment="Inputs that still wait for a score; a failed task keeps its row, so that it can be replayed",
 )

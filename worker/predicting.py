@@ -50,8 +50,7 @@ class Outcome:
 def predict(resident: Resident, tasks: Sequence[ClaimedTask], cache: Cache | None = None) -> Outcome:
     """Predict all inputs at once; where that fails, halve until the bad task stands alone."""
     try:
-        decode = wire.decoder(resident.spec).decode
-        inputs = wire.columns(resident.spec, [row for task in tasks for row in decode(task.payload)])
+        inputs = wire.unpack(resident.spec, (task.payload for task in tasks))
         return Outcome(scored=[Scored(tasks, {**inputs, **_outputs(resident, inputs, cache)})])
     except SoftTimeLimitExceeded:
         raise

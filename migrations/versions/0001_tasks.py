@@ -115,7 +115,12 @@ def upgrade() -> None:
     op.create_table(
         "task_inputs",
         sa.Column("task_id", sa.Uuid(), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=False, comment="JSON array of the inputs, UTF-8, validated"),
+        sa.Column(
+            "payload",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="validated inputs in JSON: an array, or one array a field",
+        ),
         sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name="task_inputs_task_id_fkey", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("task_id", name="task_inputs_pkey"),
         comment="Inputs that still wait for a score; a failed task keeps its row, so that it can be replayed",

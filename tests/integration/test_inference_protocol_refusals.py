@@ -191,5 +191,7 @@ def test_a_task_that_failed_is_named() -> None:
     problems.install(app, Counter())
     scope = {"type": "http", "app": app, "path": "/v2/models/report_scorer/infer", "headers": [], "query_string": b""}
     task = UUID("019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01")
-    said = problems.answer(Request(scope), problems.Refused(500, "task-failed", "Scoring failed: X.", task_id=task)).body
+    said = problems.answer(
+        Request(scope), problems.Refused(500, "task-failed", "Scoring failed: X.", task_id=task)
+    ).body
     assert json.loads(said) == {"error": f"Scoring failed: X. It is task {task}."}

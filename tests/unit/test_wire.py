@@ -1,5 +1,6 @@
 """The fast decoder and pydantic agree: nothing enters through the one that the other would refuse."""
 
+import base64
 import json
 from typing import Annotated, Any, Literal
 
@@ -219,3 +220,44 @@ def test_validators_of_pydantics_are_refused_because_the_decoder_would_not_run_t
 
     with pytest.raises(TypeError, match="validators have no fast twin"):
         wire.row(spec(Validated))
+
+
+class TestPayloads:
+    rows = st.lists(
+        st.fixed_dictionaries(
+            {
+                "word": st.text("abc", min_size=1, max_size=3),
+                "kind": st.sampled_from(["a", "b"]),
+                "count": st.integers(-3, 3),
+                "ratio": st.floats(-1, 1) | st.integers(-1, 1),
+                "sure": st.booleans(),
+                "raw": st.binary(min_size=1, max_size=4).map(lambda raw: base64.b64encode(raw).decode()),
+                "ratios": st.lists(st.floats(-9, 9), max_size=3),
+            },
+            optional={"note": st.none() | st.text("xyz", max_size=2), "level": st.integers(0, 9)},
+        ),
+        min_size=1,
+        max_size=2 * wire.MANY,
+    )
+
+    @given(st.lists(rows, min_size=1, max_size=4))
+    @settings(max_examples=60, deadline=None)
+    def test_what_is_packed_is_unpacked_in_its_order_with_its_types(self, tasks: list[list[dict[str, Any]]]) -> None:
+        of = spec(Everything)
+        bodies = [json.dumps(rows).encode() for rows in tasks]
+        decoded = [wire.decoder(of).decode(body) for body in bodies]
+        payloads = [wire.pack(of, rows, body) for rows, body in zip(decoded, bodies, strict=True)]
+        found = wire.unpack(of, payloads)
+        expected = wire.columns(of, [row for rows in decoded for row in rows])
+        assert found == expected
+        kinds = {name: list(map(type, values)) for name, values in expected.items()}
+        assert {name: list(map(type, values)) for name, values in found.items()} == kinds
+
+    def test_few_inputs_stay_as_they_came_and_many_become_short(self) -> None:
+        few, many = [REPORT] * (wire.MANY - 1), [REPORT] * 100
+        for reports in (few, many):
+            body = json.dumps(reports).encode()
+            payload = wire.pack(SPEC, wire.decoder(SPEC).decode(body), body)
+            assert (payload == body) == (reports is few)
+            assert len(payload) <= len(body)
+            assert [REPORT.items() <= shown.items() for shown in wire.inputs(payload)] == [True] * len(reports)
