@@ -133,18 +133,19 @@ def overload(servers: Servers, times: float, seconds: float, backlog_seconds: fl
     )
 
 
-def overtaking(servers: Servers, batch: int) -> Iterator[Row]:
+def overtaking(servers: Servers, batch: int, batches: float) -> Iterator[Row]:
     """Yield how long single reports take, alone and while one batch after another waits at a lower priority."""
     with millrace(servers, "overtaking") as site:
         alone = _idle(site, "predict-high", 200)
         with ThreadPoolExecutor(1) as beside:
-            load = partial(executor.saturate, connections=4, seconds=FLOOD_SECONDS)
-            flood = beside.submit(load, site.target, "submit-low", batch)
+            rate = shapes.Rate("constant", batches, 0, FLOOD_SECONDS, 0)
+            schedule = shapes.make(rate, [shapes.Part("submit-low", batch)], seed=1)
+            flood = beside.submit(executor.play, schedule, site.target, connections=16)
             meanwhile: list[float] = []
             while not flood.done():
                 meanwhile += _idle(site, "predict-high", 10)
-            submitted = len(flood.result().seen)
-    for name, values in (("alone", alone), (f"beside batches of {batch:,}", meanwhile)):
+            refused = sum(request.status != 202 for request in flood.result().seen)
+    for name, values in (("alone", alone), (f"beside {batches:g} batches of {batch:,} a second", meanwhile)):
         points: Any = np.percentile(values, [50, 99])
         yield {
             "single reports": name,
@@ -152,7 +153,7 @@ def overtaking(servers: Servers, batch: int) -> Iterator[Row]:
             "p50 ms": round(points[0], 1),
             "p99 ms": round(points[1], 1),
         }
-    yield {"single reports": f"({submitted} batches submitted meanwhile)"}
+    yield {"single reports": f"({refused} of those batches were refused)"}
 
 
 def memory(servers: Servers) -> Iterator[Row]:

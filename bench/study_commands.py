@@ -50,11 +50,12 @@ def overload(times: float, seconds: float, backlog_seconds: float) -> None:
 
 
 @click.command()
-@click.option("--batch", default=10_000, show_default=True)
-def overtaking(batch: int) -> None:
+@click.option("--batch", default=10_000, show_default=True, help="inputs of each")
+@click.option("--batches", default=8.0, show_default=True, help="a second")
+def overtaking(batch: int, batches: float) -> None:
     """Measure single reports at high priority while batches wait at a lower one."""
     with servers() as own:
-        _print(studies.overtaking(own, batch))
+        _print(studies.overtaking(own, batch, batches))
 
 
 @click.command()
