@@ -5,13 +5,11 @@ from typing import Any
 from celery import Celery
 
 from broker.message import PRIORITIES
+from broker.timeouts import CONNECT_TIMEOUT, SOCKET_TIMEOUT
 
 VISIBILITY_TIMEOUT = 900
 """Seconds until Redis hands an unacknowledged message to somebody else. Leases in PostgreSQL recover a lost
 worker much sooner, so this only has to be longer than any message takes; a late duplicate claims nothing."""
-
-SOCKET_TIMEOUT = 5
-CONNECT_TIMEOUT = 2
 
 OPTIONS: dict[str, Any] = {
     # JSON only, on the accepting side too: a pickle in Redis must not run.

@@ -10,7 +10,7 @@ import msgspec
 import redis
 import redis.asyncio
 
-from broker.config import CONNECT_TIMEOUT, SOCKET_TIMEOUT
+from broker.timeouts import CONNECT_TIMEOUT, SOCKET_TIMEOUT
 
 CHANNEL = "millrace.finished"
 

@@ -7,9 +7,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from broker.config import CONNECT_TIMEOUT, SOCKET_TIMEOUT
 from broker.envelope import write
 from broker.message import PRIORITIES, Task, list_of, messages, queue_of
+from broker.timeouts import CONNECT_TIMEOUT, SOCKET_TIMEOUT
 
 
 class PublishFailed(Exception):

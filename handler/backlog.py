@@ -49,14 +49,21 @@ class Backlog:
         self._admitted = 0
         self._done: deque[tuple[float, int]] = deque(maxlen=WINDOW)
 
+    def look(self) -> None:
+        """Raise Refused when the backlog is all but full, so that what will be refused need not be read first."""
+        self._refuse_without_room(max(1, self._max_inputs // 100))
+
     def admit(self, n_inputs: int) -> None:
         """Count a submission in, or raise Refused with an honest Retry-After when the backlog has no room for it."""
+        self._refuse_without_room(n_inputs)
+        self._admitted += n_inputs
+
+    def _refuse_without_room(self, n_inputs: int) -> None:
         excess = self._waiting + self._admitted + n_inputs - self._max_inputs
         if excess > 0 and self._waiting + self._admitted > 0:  # a submission larger than the limit passes when alone
             retry_after = self._seconds_to_drain(excess)
             detail = f"{self._waiting + self._admitted} inputs wait already; try again in {retry_after} s."
             raise Refused(503, "backlog-full", detail, headers={"Retry-After": str(retry_after)})
-        self._admitted += n_inputs
 
     async def run(self) -> None:
         """Sample until cancelled."""

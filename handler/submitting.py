@@ -24,6 +24,7 @@ def wishes(request: Request, services: Services) -> Options:
     wanted = options.read(request)
     if wanted.callback_url is not None:
         checked(wanted.callback_url, services.webhooks)
+    services.backlog.look()
     return wanted
 
 

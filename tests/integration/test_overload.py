@@ -36,6 +36,7 @@ class TestBackpressure:
         refused = answers[-1]
         assert refused.json()["type"] == "urn:millrace:problem:backlog-full"
         assert 1 <= int(refused.headers["retry-after"]) <= 300
+        assert small.client.post("/submit", json=["unread"]).status_code == 503
         assert small.client.get("/tasks").status_code == 200
         assert small.client.get(f"/task/{answers[0].json()['task_id']}").json()["status"] == "PENDING"
 
