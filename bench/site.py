@@ -6,9 +6,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 import redis
 from sqlalchemy import make_url, text
@@ -44,6 +45,10 @@ class Servers:
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushdb()
         return make_url(self.postgres_url).set(database=name).render_as_string(hide_password=False)
+
+    def with_redis(self, number: int) -> "Servers":
+        """Return the same servers with another of Redis's databases, for a second platform beside the first."""
+        return replace(self, redis_url=urlsplit(self.redis_url)._replace(path=f"/{number}").geturl())
 
     def empty_queues(self) -> None:
         """Delete every message that no worker has yet, and nothing else that Celery keeps in Redis."""

@@ -60,7 +60,7 @@ def aged(servers: Servers, predictions: int, rounds: int, tell: Tell) -> Iterato
         begin = time.monotonic()
         full = open_.enter_context(millrace(servers, "aged_full", partial(fill, predictions=predictions)))
         tell(f"{predictions:,} predictions stored in {time.monotonic() - begin:.0f} s")
-        empty = open_.enter_context(millrace(servers, "aged_empty"))
+        empty = open_.enter_context(millrace(servers.with_redis(1), "aged_empty"))  # a queue of its own
         for number in range(rounds):
             turns = list(zip(found, (empty, full), strict=True))
             for name, site in turns if number % 2 == 0 else reversed(turns):

@@ -18,6 +18,7 @@ from sqlalchemy import func, make_url, select
 
 from cli import embedded, local, ports
 from cli.programs import KeepsEnding, Program
+from cli.services import services
 from cli.up_settings import UpSettings
 from migrations.revisions import upgrade
 from store import workers
@@ -105,7 +106,9 @@ class _Up:
             with self._engine.connect() as connection:
                 start = connection.scalar(select(func.now()))
             status.update("Starting the programs …")
-            self._programs = self._make_programs(programs_url, redis_url)
+            self._programs = services(
+                self._settings, programs_url, redis_url, self._metrics_ports, self._flower_auth, STOP_SECONDS
+            )
             for program in self._programs:
                 program.start()
             status.update("Loading the models …")
@@ -118,40 +121,6 @@ class _Up:
             return self._postgres.url, programs.render_as_string(hide_password=False)
         programs_url = str(self._settings.database_url)
         return str(self._settings.migrations_database_url or programs_url), programs_url
-
-    def _make_programs(self, database_url: str, redis_url: str | None) -> list[Program]:
-        logs = local.FOLDER / "logs"
-        python = [sys.executable, "-m"]
-        ours = {
-            "ENGINE": self._settings.engine,
-            "DATABASE_URL": database_url,
-            **({"REDIS_URL": redis_url} if redis_url else {}),
-            "WORKER_CONCURRENCY": str(self._settings.worker_concurrency),
-            "WORKER_GRACE_SECONDS": str(STOP_SECONDS / 2),
-            "POOL_GRACE_SECONDS": str(STOP_SECONDS / 3),
-            "AUTH": self._settings.auth,
-            "WEBHOOK_SECRET": local.webhook_secret(),
-            "OMP_NUM_THREADS": "1",  # worker processes are the parallelism; their threads would fight over the cores
-        }
-        metrics = {name: {**ours, "METRICS": f"127.0.0.1:{port}"} for name, port in self._metrics_ports.items()}
-        handler = ["uvicorn", "--factory", "handler.app:create_app", "--http=handler.connection:Connection"]
-        handler += ["--no-access-log", "--timeout-graceful-shutdown=3"]
-        handlers = Program("handler", [*python, *handler, f"--port={self._settings.port}"], metrics["handler"], logs)
-        if redis_url is None:
-            return [handlers]
-        flower = {"CELERY_BROKER_URL": redis_url, "FLOWER_BASIC_AUTH": self._flower_auth}
-        return [
-            handlers,
-            Program("worker", [*python, "worker"], metrics["worker"], logs),
-            Program("rescue", [*python, "worker.rescue"], metrics["rescue"], logs),
-            Program("webhooks", [*python, "worker.webhooks"], metrics["webhooks"], logs),
-            Program(
-                "flower",
-                [*python, "celery", "flower", "--address=127.0.0.1", f"--port={self._settings.flower_port}"],
-                flower,
-                logs,
-            ),
-        ]
 
     def _pages(self) -> dict[str, str]:
         pages = {name: f"http://127.0.0.1:{port}/metrics" for name, port in self._metrics_ports.items()}
