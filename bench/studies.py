@@ -22,8 +22,8 @@ SIZES = (1, 10, 100, 1_000, 10_000)
 CONNECTIONS = {1: 128, 10: 64, 100: 16, 1_000: 8, 10_000: 4}
 """As many as keep the platform busy with submissions of this size."""
 
-OVERLOAD_INPUTS = 100
-"""Inputs a submission: of one each, the generator would be over its own capacity before the platform is."""
+OVERLOAD_INPUTS = 1_000
+"""Inputs a submission: of a hundred each, the generator is over its own capacity as soon as the platform is."""
 
 FLOOD_SECONDS = 20.0
 

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import threading
 import time
 import urllib.request
 from base64 import b64encode
@@ -24,6 +23,7 @@ from migrations.revisions import upgrade
 from store import workers
 from store.engine import connect
 from store.tables import APP
+from telemetry.stopping import asked_to_stop
 
 START_SECONDS = 60
 STOP_SECONDS = 6
@@ -65,7 +65,6 @@ class _Up:
     def __init__(self, settings: UpSettings, console: Console) -> None:
         self._settings = settings
         self._console = console
-        self._stopping = threading.Event()
         self._celery = settings.engine == "celery"
         self._flower_auth = settings.flower_basic_auth or f"millrace:{local.flower_password()}"
         self._postgres: embedded.Postgres | None = None
@@ -74,8 +73,7 @@ class _Up:
         self._metrics_ports: dict[str, int] = {}
 
     def run(self) -> None:
-        for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(how, lambda *_: self._stopping.set())
+        self._stopping = asked_to_stop((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
         ports.refuse_taken(
             PORT=self._settings.port, **({"FLOWER_PORT": self._settings.flower_port} if self._celery else {})
         )

@@ -6,7 +6,6 @@ Any number of these may run; an advisory lock lets one at a time work.
 import signal
 import threading
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -24,6 +23,7 @@ from store.claims import WaitingTask
 from store.engine import connect
 from store.settings import StoreSettings
 from telemetry import exporter, logs
+from telemetry.stopping import asked_to_stop
 from worker.retention import Retention, personal
 from worker.rounds import Rounds
 from worker.settings import RescueSettings
@@ -138,13 +138,7 @@ def main() -> None:
     registry = exporter.registry()
     rescue = Rescue(engine, broker, RescueSettings(), Rounds(registry))
     exporter.serve(registry, exporter.MetricsSettings(), "rescue")
-    stopping = threading.Event()
-
-    def stop(*_: Any) -> None:
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    stopping = asked_to_stop((signal.SIGTERM, signal.SIGINT))
     log.info("rescue_started")
     rescue.run(stopping)
 
