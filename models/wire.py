@@ -79,7 +79,7 @@ def unpack(spec: Spec, payloads: Iterable[bytes]) -> Columns:
     parts: list[dict[str, list[Any]]] = []
     rows: list[Any] = []
     for payload in payloads:
-        if payload.startswith(b"["):
+        if not payload.startswith(b"{"):  # an array may begin with blanks, for it is as it came; what we pack does not
             rows += decoder(spec).decode(payload)
             continue
         if rows:

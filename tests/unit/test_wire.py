@@ -253,6 +253,11 @@ class TestPayloads:
         kinds = {name: list(map(type, values)) for name, values in expected.items()}
         assert {name: list(map(type, values)) for name, values in found.items()} == kinds
 
+    def test_an_array_may_begin_with_blanks(self) -> None:
+        body = b"\r\n\t " + json.dumps([REPORT]).encode() + b" \n"
+        payload = wire.pack(SPEC, wire.decoder(SPEC).decode(body), body)
+        assert wire.unpack(SPEC, [payload, payload])["popularity"] == [REPORT["popularity"]] * 2
+
     def test_few_inputs_stay_as_they_came_and_many_become_short(self) -> None:
         few, many = [REPORT] * (wire.MANY - 1), [REPORT] * 100
         for reports in (few, many):
