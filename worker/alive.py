@@ -12,6 +12,8 @@ from datetime import timedelta
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
+from broker.publisher import Publisher, PublishFailed
+from broker.settings import BrokerSettings
 from models import catalogue
 from store import workers
 from store.engine import connect
@@ -71,10 +73,6 @@ def _waiting(connection: Connection, models: Sequence[str]) -> bool:
     """Say whether a task of these models has waited long with its message in the queue; one without is rescue's."""
     if not connection.scalar(_WAITS_LONG, {"models": models, "long": PATIENCE}):
         return False
-    # Only in doubt: a look comes twice a minute, and Celery takes half a second to import.
-    from broker.publisher import Publisher, PublishFailed
-    from broker.settings import BrokerSettings
-
     publisher = Publisher(str(BrokerSettings().redis_url), catalogue.time_limit)
     try:
         return any(sum(publisher.waiting(model).values()) for model in models)
