@@ -91,6 +91,8 @@ class Site:
     """The kind of request that submits a batch, and the one that sees a single report through to its score."""
     cancel: Callable[[], None] = lambda: None
     """Ends what waits, where that is possible."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What its programs were given beside the bench's own; it holds passwords."""
     settle: float = 0.3
     """Seconds without a new score after which nothing is under way any more."""
     patience: float = 5.0
@@ -203,4 +205,11 @@ def _running(
                 with database.begin() as connection:
                     connection.execute(text(cancel))
 
-        yield Site(name, Target.of(f"http://127.0.0.1:{port}"), {**pids, **servers.pids}, stored, cancel=forget)
+        yield Site(
+            name,
+            Target.of(f"http://127.0.0.1:{port}"),
+            {**pids, **servers.pids},
+            stored,
+            cancel=forget,
+            environment=given,
+        )

@@ -1,4 +1,4 @@
-"""`millrace bench growth`, `aged`, `overload`, `overtaking`, `memory`: each on platforms and servers of its own."""
+"""The commands of the studies, growth and the like: each on platforms and servers of its own."""
 
 import os
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench import studies
+from bench import starting, studies
 from bench.site import servers
 
 
@@ -63,6 +63,14 @@ def memory() -> None:
     """Measure how much memory handler and worker (report scorer only) take under load."""
     with servers() as own:
         _print(studies.memory(own))
+
+
+@click.command()
+@click.option("--times", default=5, show_default=True)
+def start(times: int) -> None:
+    """Measure how long a worker (report scorer only) takes from the start of its program to its first score."""
+    with servers() as own:
+        _print(starting.start(own, times))
 
 
 def _print(rows: Iterable[studies.Row]) -> None:

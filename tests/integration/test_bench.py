@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
-from bench import executor, filling, published, site
-from bench.programs import NotReady
+from bench import executor, filling, published, site, starting
+from bench.programs import START_SECONDS, NotReady
 from bench.site import Site
 from bench.yardstick import Plan, scored_per_second
 from cli.main import main
@@ -129,6 +129,11 @@ def test_the_burn_model_is_served_beside_the_others(own: site.Servers) -> None:
         run = executor.saturate(running.target, "burn", 1, connections=2, seconds=30, requests=3)
     assert [request.status for request in run.seen] == [202] * 3
     assert all(request.ended for request in run.seen)
+
+
+def test_a_worker_that_starts_scores_what_has_waited_for_it(own: site.Servers) -> None:
+    (row,) = starting.start(own, times=1)
+    assert 0.1 < float(row["seconds to its first score"]) < START_SECONDS
 
 
 def test_a_design_that_does_not_come_up_is_told_with_its_log(own: site.Servers) -> None:
