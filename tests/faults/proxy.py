@@ -68,6 +68,7 @@ class Proxy:
 
     async def _cut(self) -> None:
         self._server.close()
+        await asyncio.sleep(0)  # whoever was let in just now is among the transports then
         await self._abort()
         await self._server.wait_closed()
 
@@ -85,14 +86,12 @@ class Proxy:
             await asyncio.sleep(0.01)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            there, thither = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.transport.abort()
-            return
-        ends = {writer.transport, thither.transport}
+        ends = {writer.transport}
         self._transports |= ends
         try:
+            there, thither = await asyncio.open_connection("127.0.0.1", self._target)
+            ends.add(thither.transport)
+            self._transports |= ends
             async with asyncio.TaskGroup() as directions:
                 directions.create_task(self._pass(reader, thither))
                 directions.create_task(self._pass(there, writer))
