@@ -18,6 +18,9 @@ from worker.residency import Resident
 
 log = structlog.get_logger(__name__)
 
+MAX_REASON = 2_000
+"""Characters that a person would still read."""
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -57,10 +60,16 @@ def predict(resident: Resident, tasks: Sequence[ClaimedTask], cache: Cache | Non
     except Exception as error:
         if len(tasks) == 1:
             log.exception("predict_failed", task_id=str(tasks[0].claim.task_id), model=resident.spec.name)
-            return Outcome(failed=[(tasks[0], f"{type(error).__name__}: {error}")])
+            return Outcome(failed=[(tasks[0], _reason(error))])
         half = len(tasks) // 2
         first, second = predict(resident, tasks[:half], cache), predict(resident, tasks[half:], cache)
         return Outcome(first.scored + second.scored, first.failed + second.failed)
+
+
+def _reason(error: Exception) -> str:
+    """Return what PostgreSQL can store of an error's words, which may quote anything."""
+    words = f"{type(error).__name__}: {error}"[:MAX_REASON]
+    return words.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
 def _outputs(resident: Resident, inputs: Columns, cache: Cache | None) -> Columns:

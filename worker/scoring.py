@@ -30,6 +30,10 @@ log = structlog.get_logger(__name__)
 
 NOW = timedelta(0)
 
+EARLY = 1.0
+"""Seconds before its limit from which on a chunk is taken for too slow: the limit's clock starts before ours. Whoever
+interrupts one sooner stops the worker."""
+
 persistently = retry(
     retry=retry_if_exception_type((OperationalError, InterfaceError)),  # PostgreSQL is away; a deadlock's victim
     wait=wait_random_exponential(multiplier=0.1, max=5),
@@ -66,7 +70,8 @@ def score(
             with span("finish"):
                 ids = _finish(engine, resident, outcome)
         except SoftTimeLimitExceeded:  # what had been finished by then is no longer ours, and stays as it is
-            stopping = perf_counter() - start < resident.spec.time_limit / 2  # long before the limit: the worker stops
+            limit = resident.spec.time_limit
+            stopping = perf_counter() - start < limit - min(EARLY, limit / 2)
             ids = _give_back(engine, owned) if stopping else _out_of_time(engine, resident, owned)
             if meters:
                 meters.out_of_time(resident.spec, len(ids))
@@ -130,6 +135,7 @@ def _table(spec: Spec) -> Table:
     return predictions_table(spec.table, spec.stored_columns, MetaData())
 
 
+@persistently
 def _give_back(engine: Transactions, owned: Sequence[Claim]) -> set[UUID]:
     with engine.begin() as connection:
         claims.give_back(connection, owned)
@@ -137,6 +143,7 @@ def _give_back(engine: Transactions, owned: Sequence[Claim]) -> set[UUID]:
     return set()
 
 
+@persistently
 def _out_of_time(engine: Transactions, resident: Resident, owned: Sequence[Claim]) -> set[UUID]:
     """Fail a task that took too long alone; let rescue take several back at once, to be tried one by one."""
     with engine.begin() as connection:

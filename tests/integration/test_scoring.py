@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
@@ -160,6 +161,30 @@ def test_a_stopping_worker_gives_its_chunk_back_and_the_attempt_does_not_count(e
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT status, attempt - attempt_base, lease_until FROM tasks")).all()
     assert [tuple(row) for row in rows] == [("PENDING", 0, None)] * 2
+
+
+def test_a_worker_that_stops_late_in_a_long_task_gives_it_back_too(engine: Engine) -> None:
+    def long(columns: Columns) -> Columns:
+        time.sleep(2.2)  # past the half of its limit
+        raise SoftTimeLimitExceeded
+
+    task_id = add_task(engine, REPORT)
+    model = dataclasses.replace(resident(long), spec=dataclasses.replace(SPEC, time_limit=4))
+    assert score(engine, model, task_id) == []
+    assert outcome(engine, task_id) == ("PENDING", None, 0)
+
+
+@pytest.mark.parametrize(("said", "stored"), [("no \0 byte", "no \ufffd byte"), ("no \udcff", "no ?")])
+def test_an_error_may_say_what_postgres_cannot_store(engine: Engine, said: str, stored: str) -> None:
+    def picky(columns: Columns) -> Columns:
+        if POISON in columns["report_text_len"]:
+            raise OSError(said)
+        return halves(columns)
+
+    good, bad = add_task(engine, REPORT), add_task(engine, REPORT | {"report_text_len": POISON})
+    score(engine, resident(picky), good, bad)
+    assert outcome(engine, good) == ("SUCCESS", None, 1)
+    assert outcome(engine, bad) == ("FAILURE", f"OSError: {stored}", 0)
 
 
 def _interrupted(columns: Columns) -> Columns:
