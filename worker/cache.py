@@ -60,5 +60,9 @@ def _keys(resident: Resident, inputs: Columns) -> Iterator[str]:
 
 
 def _fingerprint(resident: Resident) -> str:
-    """Two artifacts of one version's name could differ, on a developer's machine; their files' hashes do not lie."""
-    return hashlib.sha256(msgspec.json.encode(resident.artifact.manifest, order="sorted")).hexdigest()[:16]
+    """Two artifacts of one version's name could differ, on a developer's machine; their files' hashes do not lie.
+
+    And what a model gives may change with its code alone: rows of other columns are of no use.
+    """
+    made_by = (resident.artifact.manifest, resident.spec.output_columns)
+    return hashlib.sha256(msgspec.json.encode(made_by, order="sorted")).hexdigest()[:16]
