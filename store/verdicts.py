@@ -1,7 +1,8 @@
 """What people decide about tasks: cancel one, or have failed ones scored once more."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -28,6 +29,9 @@ async def revoke(connection: AsyncConnection, task_id: UUID, client: str | None)
     return await connection.scalar(_REVOKE, {"id": task_id, "client": client}) is not None
 
 
+# In a statement of its own: whoever waited for retention, which holds the task too, must see that its inputs are gone.
+_HOLD = "SELECT FROM tasks WHERE {which} AND status = 'FAILURE' FOR UPDATE"
+
 # The attempt goes on counting, since it fences writers; what is compared with the limit begins anew.
 _ANEW = """
 WITH replayed AS (
@@ -43,28 +47,35 @@ WITH replayed AS (
 SELECT id, model, n_inputs, priority FROM replayed
 """
 
+_HOLD_OURS = text(_HOLD.format(which=_OURS))
 _REPLAY = text(_ANEW.format(published="now()", which=_OURS))
 
 
 async def replay(connection: AsyncConnection, task_id: UUID, client: str | None) -> WaitingTask | None:
     """Let a failed task wait again and return it for publishing; None when it is not a failed task."""
-    row = (await connection.execute(_REPLAY, {"id": task_id, "client": client})).one_or_none()
+    ours = {"id": task_id, "client": client}
+    await connection.execute(_HOLD_OURS, ours)
+    row = (await connection.execute(_REPLAY, ours)).one_or_none()
     return None if row is None else WaitingTask(*row)
 
 
 # Published in no time that was: the next round of rescue finds them without a message.
 _NEVER = "'-infinity'"
-_REPLAY_THESE = text(_ANEW.format(published=_NEVER, which="id = ANY(:ids)"))
-_REPLAY_FAILED = text(
-    _ANEW.format(published=_NEVER, which="finished_at >= :since AND (CAST(:model AS text) IS NULL OR model = :model)")
-)
+_THESE = "id = ANY(:ids)"
+_SINCE = "finished_at >= :since AND (CAST(:model AS text) IS NULL OR model = :model)"
 
 
 def replay_these(connection: Connection, task_ids: Sequence[UUID]) -> set[UUID]:
     """Let those of these tasks that have failed wait again, for rescue to publish; return their ids."""
-    return {row.id for row in connection.execute(_REPLAY_THESE, {"ids": list(task_ids)})}
+    return {task.task_id for task in _replay_where(connection, _THESE, {"ids": list(task_ids)})}
 
 
 def replay_failed(connection: Connection, *, since: datetime, model: str | None) -> int:
     """Let the tasks that have failed since then wait again, for rescue to publish; return how many."""
-    return len(connection.execute(_REPLAY_FAILED, {"since": since, "model": model}).all())
+    return len(_replay_where(connection, _SINCE, {"since": since, "model": model}))
+
+
+def _replay_where(connection: Connection, which: str, values: Mapping[str, Any]) -> list[WaitingTask]:
+    connection.execute(text(_HOLD.format(which=which)), values)
+    rows = connection.execute(text(_ANEW.format(published=_NEVER, which=which)), values)
+    return [WaitingTask(*row) for row in rows]

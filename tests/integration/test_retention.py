@@ -4,6 +4,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,7 +18,7 @@ from sqlalchemy import Engine, text
 
 from cli.redact import redact
 from models.catalogue import specs
-from store import retention
+from store import retention, verdicts
 from store.engine import connect
 from tests.conftest import as_app
 from tests.running import ROOT, eventually
@@ -155,6 +156,30 @@ def test_rescue_does_it_when_it_is_told_to(aged: Engine, database_url: str, redi
         rescue.terminate()
         rescue.wait(20)
     assert "texts_redacted" in (tmp_path / "log").read_text()
+
+
+def test_a_replay_that_meets_retention_leaves_no_task_without_inputs(engine: Engine) -> None:
+    failed_id = id_of(40)
+    failed = {"id": failed_id, "model": "translator", "status": "FAILURE", "age": 40 * DAY, "error": "E", "text": "[]"}
+    with engine.begin() as connection:
+        connection.execute(text(TASK), failed)
+        connection.execute(text(INPUT), failed)
+    replayed: list[set[UUID]] = []
+
+    def replay() -> None:
+        with engine.begin() as connection:
+            replayed.append(verdicts.replay_these(connection, [failed_id]))
+
+    with engine.begin() as connection:
+        connection.execute(text("SELECT FROM tasks FOR UPDATE"))  # as retention does it, too
+        connection.execute(text("DELETE FROM task_inputs"))
+        beside = threading.Thread(target=replay)
+        beside.start()
+        waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        with engine.connect() as looking:
+            eventually(lambda: looking.execution_options(isolation_level="AUTOCOMMIT").execute(text(waits)).rowcount)
+    beside.join()
+    assert replayed == [set()]
 
 
 def test_every_personal_column_is_one_that_is_stored() -> None:
