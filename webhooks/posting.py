@@ -111,7 +111,7 @@ class Poster:
         where = httpcore.URL(scheme=to.scheme, host=to.host, port=to.port, target=to.path)
         async with self._pool.stream("POST", where, headers=headers, content=body) as response:
             await _drain(response)
-            return Answer(response.status, retry_after=_retry_after(response))
+            return Answer(response.status, retry_after=retry_after(response))
 
 
 async def _drain(response: httpcore.Response) -> None:
@@ -125,7 +125,7 @@ async def _drain(response: httpcore.Response) -> None:
                     return
 
 
-def _retry_after(response: httpcore.Response) -> float | None:
+def retry_after(response: httpcore.Response) -> float | None:
     """Return the seconds that the receiver asks for, given as seconds or as a date (RFC 9110, 10.2.3)."""
     given = (value for name, value in response.headers if name.lower() == b"retry-after")
     value = next(given, b"").decode("latin-1").strip()
@@ -133,5 +133,5 @@ def _retry_after(response: httpcore.Response) -> float | None:
         return float(value[:9])
     try:
         return (parsedate_to_datetime(value).replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
-    except ValueError:
+    except (ValueError, OverflowError):  # a date that is none, or one beyond the calendar
         return None

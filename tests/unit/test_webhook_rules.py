@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
+import httpcore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from webhooks.addresses import is_public
+from webhooks.posting import retry_after
 from webhooks.retries import DELAYS, HOUR, next_attempt
 from webhooks.settings import WebhookSettings
 from webhooks.signing import key_for, key_of, new_secret, signatures, written
@@ -154,6 +156,14 @@ def test_retries_grow_from_seconds_to_a_day_and_end() -> None:
         assert delay is not None
         assert 0.8 * planned <= delay <= 1.2 * planned
     assert 72 * HOUR < sum(DELAYS) < 96 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [(b"120", 120), (b"soon", None), (b"", None), (b"Mon, 01 Jan 2024 00:00:00 +99999999999999", None)],
+)
+def test_what_a_receiver_asks_for_is_understood_or_ignored(asked: bytes, seconds: float | None) -> None:
+    assert retry_after(httpcore.Response(503, headers=[(b"Retry-After", asked)])) == seconds
 
 
 @pytest.mark.parametrize(
