@@ -1,6 +1,6 @@
 """The message: the ids of the tasks that a model is to score. The inputs stay in PostgreSQL."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from uuid import UUID
@@ -8,8 +8,9 @@ from uuid import UUID
 MAX_TASKS = 256
 """Tasks in a chunk: from about here on a larger chunk no longer makes a task cheaper."""
 
-MAX_INPUTS = 10_000
-"""Inputs in a chunk, unless one task alone has more: a chunk is one transaction and one predict."""
+Bounds = Callable[[str], tuple[int, int]]
+"""Gives, by the model's name, how many inputs a chunk may have, unless one task alone has more, and the seconds that
+scoring it may take."""
 
 
 QUEUES = "score."
@@ -38,21 +39,21 @@ Task = tuple[UUID, str, int, int]
 """A task to be published: its id, model, number of inputs, priority."""
 
 
-def messages(tasks: Iterable[Task], *, alone: bool) -> Iterator[tuple[str, int, list[UUID]]]:
+def messages(tasks: Iterable[Task], bounds: Bounds, *, alone: bool) -> Iterator[tuple[str, int, list[UUID]]]:
     """Group tasks into messages (model, priority, chunk), or each `alone`."""
     queue = itemgetter(1, 3)
     for (model, priority), group in groupby(sorted(tasks, key=queue), key=queue):
         pairs = [(task_id, n_inputs) for task_id, _, n_inputs, _ in group]
-        for chunk in [[task_id] for task_id, _ in pairs] if alone else chunks(pairs):
+        for chunk in [[task_id] for task_id, _ in pairs] if alone else chunks(pairs, bounds(model)[0]):
             yield model, priority, chunk
 
 
-def chunks(tasks: Iterable[tuple[UUID, int]]) -> Iterator[list[UUID]]:
+def chunks(tasks: Iterable[tuple[UUID, int]], max_inputs: int) -> Iterator[list[UUID]]:
     """Split (task id, number of inputs) pairs of one model into chunks, in their order."""
     chunk: list[UUID] = []
     inputs = 0
     for task_id, n_inputs in tasks:
-        if chunk and (len(chunk) == MAX_TASKS or inputs + n_inputs > MAX_INPUTS):
+        if chunk and (len(chunk) == MAX_TASKS or inputs + n_inputs > max_inputs):
             yield chunk
             chunk, inputs = [], 0
         chunk.append(task_id)

@@ -1,6 +1,6 @@
 """Puts messages into Redis."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import redis
@@ -8,7 +8,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from broker.envelope import write
-from broker.message import PRIORITIES, Task, list_of, messages, queue_of
+from broker.message import PRIORITIES, Bounds, Task, list_of, messages, queue_of
 from broker.timeouts import CONNECT_TIMEOUT, SOCKET_TIMEOUT
 
 
@@ -19,8 +19,7 @@ class PublishFailed(Exception):
 class Publisher:
     """Everything blocks for as long as Redis takes, bounded by the timeouts of the socket, and raises PublishFailed."""
 
-    def __init__(self, redis_url: str, time_limit: Callable[[str], int]) -> None:
-        """`time_limit` gives the seconds that a model may take for a message."""
+    def __init__(self, redis_url: str, bounds: Bounds) -> None:
         self._redis = redis.Redis.from_url(
             redis_url,
             socket_timeout=SOCKET_TIMEOUT,
@@ -28,15 +27,14 @@ class Publisher:
             # A connection that Redis has closed meanwhile is opened again; what hangs fails, for rescue is the retry.
             retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
         )
-        self._time_limit = time_limit
+        self._bounds = bounds
 
     def publish(self, tasks: Iterable[Task], *, alone: bool = False) -> None:
         """Publish tasks in chunks, or each `alone`."""
         with _failing(), self._redis.pipeline(transaction=False) as pipeline:
-            for model, priority, chunk in messages(tasks, alone=alone):
-                pipeline.lpush(
-                    list_of(model, priority), write(queue_of(model), priority, chunk, self._time_limit(model))
-                )
+            for model, priority, chunk in messages(tasks, self._bounds, alone=alone):
+                _, seconds = self._bounds(model)
+                pipeline.lpush(list_of(model, priority), write(queue_of(model), priority, chunk, seconds))
             pipeline.execute()
 
     def waiting(self, model: str) -> dict[int, int]:

@@ -1,19 +1,19 @@
 """Messages in Redis, taken by Celery's workers; endings by its pub/sub."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from uuid import UUID
 
 import redis
 
 from broker.broker import AnnounceFailed
 from broker.finished import Announcer, listen
+from broker.message import Bounds
 from broker.publisher import Publisher
 
 
 class RedisBroker(Publisher):
-    def __init__(self, redis_url: str, time_limit: Callable[[str], int]) -> None:
-        """`time_limit` gives the seconds that a model may take for a message."""
-        super().__init__(redis_url, time_limit)
+    def __init__(self, redis_url: str, bounds: Bounds) -> None:
+        super().__init__(redis_url, bounds)
         self._redis_url = redis_url
         self._announcer = Announcer(redis_url)
 

@@ -33,7 +33,7 @@ from handler.traced import Profiled, Traced
 from handler.waiters import Waiters
 from migrations.revisions import head, older
 from models import artifact
-from models.catalogue import specs, time_limit
+from models.catalogue import bounds, specs
 from store.engine import connect_async, single
 from store.settings import StoreSettings
 from telemetry import exporter, logs, tracing
@@ -68,7 +68,7 @@ def _broker(settings: BrokerSettings) -> tuple[Broker, Callable[[], None], Calla
     With ENGINE=pool this returns when the models are loaded. Raises pool.LoadFailed.
     """
     if settings.engine == "celery":
-        return RedisBroker(settings.redis, time_limit), _nothing, _nothing
+        return RedisBroker(settings.redis, bounds), _nothing, _nothing
     from worker.pool_broker import PoolBroker  # the one import of a program by another: see pyproject.toml
 
     broker = PoolBroker()

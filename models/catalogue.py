@@ -27,6 +27,12 @@ def time_limit(name: str) -> int:
     return specs()[name].time_limit
 
 
+def bounds(name: str) -> tuple[int, int]:
+    """Return how many inputs tasks of the model have together in one message, and its time limit in seconds."""
+    spec = specs()[name]
+    return spec.max_chunk, spec.time_limit
+
+
 def loader(name: str) -> Load:
     """Import the model's runtime and return its `load`. Only a worker calls this."""
     load: Load = importlib.import_module(f"models.{name}.model").load

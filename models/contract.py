@@ -72,7 +72,8 @@ class Spec:
     """What the platform must know of a model to accept, store and answer its tasks.
 
     `key` names the optional input field that carries the caller's own key; it is stored and returned, and does
-    not count for the cache. `time_limit` is in seconds and holds for one message, which may carry several tasks.
+    not count for the cache. `time_limit` is in seconds and holds for one message, which may carry several tasks of up
+    to `max_chunk` inputs together; a task that has more by itself goes alone.
     `cache`: the same input and version get the stored output again.
     `check` finds what the schema cannot say, before anything is stored, by what the current artifact's manifest says.
     `weigh` gives each input's share of `max_weight`, up to which inputs, of several tasks too, are predicted together;
@@ -88,6 +89,7 @@ class Spec:
     key: str | None = None
     max_inputs: int = 10_000
     time_limit: int = 60
+    max_chunk: int = 10_000
     cache: bool = False
     check: Callable[[Columns, Manifest], Iterator[Fault]] | None = None
     weigh: Callable[[Columns], Sequence[int]] | None = None

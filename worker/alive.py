@@ -73,7 +73,7 @@ def _waiting(connection: Connection, models: Sequence[str]) -> bool:
     """Say whether a task of these models has waited long with its message in the queue; one without is rescue's."""
     if not connection.scalar(_WAITS_LONG, {"models": models, "long": PATIENCE}):
         return False
-    publisher = Publisher(str(BrokerSettings().redis_url), catalogue.time_limit)
+    publisher = Publisher(str(BrokerSettings().redis_url), catalogue.bounds)
     try:
         return any(sum(publisher.waiting(model).values()) for model in models)
     except PublishFailed:

@@ -64,7 +64,7 @@ class PoolBroker:
 
     def publish(self, tasks: Iterable[Task], *, alone: bool = False) -> None:
         with self._lock:
-            for model, priority, chunk in messages(tasks, alone=alone):
+            for model, priority, chunk in messages(tasks, catalogue.bounds, alone=alone):
                 self._waiting[priority].append((model, chunk))
                 self._lengths[model, priority] += 1
         self._feed()

@@ -132,7 +132,7 @@ class Rescue:
 
 def main() -> None:
     logs.configure(logs.LogSettings())
-    broker = RedisBroker(BrokerSettings().redis, catalogue.time_limit)
+    broker = RedisBroker(BrokerSettings().redis, catalogue.bounds)
     store = StoreSettings()
     engine = WatchedEngine(connect(str(store.database_url)), store.database_timeout_seconds)
     registry = exporter.registry()

@@ -56,6 +56,7 @@ SPEC = Spec(
     output=Label,
     table="text_labels",
     key="document_id",
+    max_chunk=1_000,  # some 100 MB where each body is as large as it may be
     cache=True,
     weigh=_weigh,
     max_weight=5_000_000,

@@ -51,7 +51,7 @@ def duplicate_and_reorder_messages(site: Site, chance: random.Random) -> None:
     with site.one_at_postgres, site.engine.connect() as connection:
         recent = connection.execute(text("SELECT id, model, n_inputs, priority FROM tasks ORDER BY id DESC LIMIT 300"))
         tasks = [tuple(row) for row in recent]
-    publisher = Publisher(site.valkey.url, catalogue.time_limit)
+    publisher = Publisher(site.valkey.url, catalogue.bounds)
     with site.one_at_redis, redis.Redis.from_url(site.valkey.url) as client:
         for _ in range(10):
             publisher.publish(chance.sample(tasks, len(tasks) // 5))
@@ -73,7 +73,7 @@ def fill_redis(site: Site, chance: random.Random) -> None:
 def send_garbage(site: Site, chance: random.Random) -> None:
     """Put messages into the queue that no handler has sent."""
     with site.one_at_redis, create_celery(site.valkey.url) as app, redis.Redis.from_url(site.valkey.url) as client:
-        publisher = Publisher(site.valkey.url, catalogue.time_limit)
+        publisher = Publisher(site.valkey.url, catalogue.bounds)
         publisher.publish([(uuid4(), SPEC.name, 1, 1) for _ in range(10)], alone=True)
         for kwargs in ({}, {"task_ids": ["no id"]}, {"task_ids": 7}):
             app.send_task(queue_of(SPEC.name), kwargs=kwargs, queue=queue_of(SPEC.name))

@@ -34,7 +34,7 @@ def valkey() -> Iterator[Server]:
 @pytest.fixture
 def connection(valkey: Server) -> Iterator[Connection]:
     """A worker's connection, with two messages in its queue."""
-    Publisher(valkey.url, lambda _: 60).publish([(uuid7(), SPEC.name, 1, 1) for _ in range(2)], alone=True)
+    Publisher(valkey.url, lambda _: (1, 60)).publish([(uuid7(), SPEC.name, 1, 1) for _ in range(2)], alone=True)
     with Connection(valkey.url, transport=gate.Transport, transport_options=IMPATIENT) as connection:
         yield connection
 

@@ -30,7 +30,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def publisher(redis_url: str) -> Publisher:
-    return Publisher(redis_url, lambda _: LIMIT)
+    return Publisher(redis_url, lambda _: (10_000, LIMIT))
 
 
 def by_celery(redis_url: str, client: redis.Redis, task_id: str, priority: int) -> dict[str, Any]:
@@ -90,4 +90,4 @@ def test_a_connection_that_redis_has_closed_is_opened_again(publisher: Publisher
 
 def test_a_redis_that_is_away_is_said() -> None:
     with pytest.raises(PublishFailed):
-        Publisher("redis://127.0.0.1:9/0", lambda _: LIMIT).publish([(uuid7(), MODEL, 1, 1)])
+        Publisher("redis://127.0.0.1:9/0", lambda _: (10_000, LIMIT)).publish([(uuid7(), MODEL, 1, 1)])
