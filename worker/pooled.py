@@ -68,7 +68,7 @@ Asked = tuple[list[tuple[list[Task], bool]], list[UUID]]
 
 
 class Round:
-    """The broker of rescue here: it notes what is asked of it, for the handler's process has the queue."""
+    """Rescue's sender here: it notes what is asked of it, for the handler's process has the queue."""
 
     def __init__(self) -> None:
         self.begin({})
@@ -85,9 +85,6 @@ class Round:
 
     def announce(self, task_ids: Iterable[UUID]) -> None:
         self.asked[1].extend(task_ids)
-
-    def listen(self) -> AsyncIterator[list[str]]:
-        raise NotImplementedError  # rescue does not listen
 
 
 class Attendant:
