@@ -15,6 +15,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from tests.running import ROOT, Platform, eventually
+from tests.scraping import answers
 
 DEPLOY = ROOT / "deploy"
 RULES: list[dict[str, Any]] = [
@@ -50,7 +51,7 @@ def exported(port: int) -> Iterator[str]:
 def names(platform: Platform) -> set[str]:
     webhooks = platform.start_webhooks()
     try:
-        eventually(lambda: "metrics_served" in webhooks.log.read_text())
+        eventually(lambda: answers(platform, "webhooks"))
         return {name for port in platform.metrics.values() for name in exported(port)}
     finally:
         webhooks.stop()
