@@ -15,8 +15,8 @@ class AnnounceFailed(Exception):
     """Nobody could be told that tasks have ended; they will be found when somebody looks."""
 
 
-class Broker(Protocol):
-    """Everything but `listen` may block for seconds."""
+class Sender(Protocol):
+    """Takes chunks to whoever scores them, and news to whoever waits. It may block for seconds."""
 
     def publish(self, tasks: Iterable[Task], *, alone: bool = False) -> None:
         """Publish tasks in chunks, or each `alone`. Raises PublishFailed."""
@@ -27,5 +27,13 @@ class Broker(Protocol):
     def announce(self, task_ids: Iterable[UUID]) -> None:
         """Tell that tasks have ended. Raises AnnounceFailed."""
 
+
+class Listener(Protocol):
+    """Hears the news."""
+
     def listen(self) -> AsyncIterator[list[str]]:
         """Yield the ids of tasks that have ended; first an empty list, once listening has begun."""
+
+
+class Broker(Sender, Listener, Protocol):
+    """What the handler needs: rescue only sends."""

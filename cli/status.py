@@ -2,14 +2,10 @@
 
 import sys
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import Mapping
 from itertools import groupby
-from urllib.error import URLError
 
 import click
-import redis
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,8 +14,8 @@ from rich.text import Text
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from cli import local
 from cli.database import database
+from cli.lights import Up, up
 from cli.sql import short
 from models.catalogue import specs
 from store.overview import Overview, look
@@ -34,11 +30,6 @@ ONCE = 1.0
 WIDE = 140
 """Characters of a line where no terminal says how many there is room for."""
 
-TIMEOUT = 1.0
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach our loopback
-
-Up = Mapping[str, bool]
-
 
 @click.command()
 @click.option("--once", is_flag=True, help="Print it once and end: with 1 where something does not answer, else 0.")
@@ -51,14 +42,14 @@ def status(once: bool) -> None:
         before = _look(engine)
         if once:
             time.sleep(ONCE)
-            now, up = _look(engine), _up()
-            console.print(screen(before, now, up))
-            sys.exit(0 if now is not None and all(up.values()) else 1)
+            now, lights = _look(engine), up()
+            console.print(screen(before, now, lights))
+            sys.exit(0 if now is not None and all(lights.values()) else 1)
         try:
             with Live(console=console, screen=True, auto_refresh=False) as live:
                 while True:
                     now = _look(engine)
-                    live.update(screen(before, now, _up()), refresh=True)
+                    live.update(screen(before, now, up()), refresh=True)
                     before = now
                     time.sleep(EVERY)
         except KeyboardInterrupt:
@@ -73,29 +64,9 @@ def _look(engine: Engine) -> Overview | None:
         return None
 
 
-def _up() -> Up:
-    """Say of each service that we know the address of whether it answers."""
-    answers = {name: _answers(page) for name, page in local.services().items()}
-    if url := local.redis_url():
-        try:
-            with redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT) as client:
-                answers["Redis"] = bool(client.ping())
-        except redis.RedisError:
-            answers["Redis"] = False
-    return answers
-
-
-def _answers(page: str) -> bool:
-    try:
-        with _DIRECT.open(page, timeout=TIMEOUT) as answer:
-            return bool(answer.status == 200)
-    except (URLError, OSError):
-        return False
-
-
-def screen(before: Overview | None, now: Overview | None, up: Up) -> RenderableType:
+def screen(before: Overview | None, now: Overview | None, lights: Up) -> RenderableType:
     """Draw what is known; rates are those between `before` and `now`."""
-    services = Text.assemble(*(_light(name, ok) for name, ok in {"PostgreSQL": now is not None, **up}.items()))
+    services = Text.assemble(*(_light(name, ok) for name, ok in {"PostgreSQL": now is not None, **lights}.items()))
     if now is None:
         return Group(_title("Millrace"), services, Text("\nPostgreSQL does not answer; nothing else is known."))
     title = _title(f"Millrace   {now.now:%Y-%m-%d %H:%M:%S} UTC")

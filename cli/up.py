@@ -122,9 +122,12 @@ class _Up:
 
     def _pages(self) -> dict[str, str]:
         pages = {name: f"http://127.0.0.1:{port}/metrics" for name, port in self._metrics_ports.items()}
+        metrics = pages["handler"]
         pages["handler"] = f"http://127.0.0.1:{self._settings.port}/health/live"
         if self._celery:
             pages["flower"] = f"http://127.0.0.1:{self._settings.flower_port}/healthcheck"
+        else:
+            pages["model pool"] = pages["rescue"] = metrics  # the handler's, whose they are
         return pages
 
     def _wait_until_ready(self, start: datetime | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from fastapi import Depends, FastAPI
 from fastapi_swagger import patch_fastapi
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from broker.broker import Broker
@@ -62,16 +63,19 @@ def _before_stopping(act: Callable[[], None]) -> None:
         signal.signal(how, stop)
 
 
-def _broker(settings: BrokerSettings) -> tuple[Broker, Callable[[], None], Callable[[], None]]:
+def _broker(
+    settings: BrokerSettings, registry: CollectorRegistry
+) -> tuple[Broker, Callable[[], None], Callable[[], None]]:
     """Return the engine's broker, what to do when the server is asked to stop, and what to do at the end.
 
-    With ENGINE=pool this returns when the models are loaded. Raises pool.LoadFailed.
+    With ENGINE=pool this returns when the models are loaded, and the registry shows what their processes count too.
+    Raises pool.LoadFailed.
     """
     if settings.engine == "celery":
         return RedisBroker(settings.redis, bounds), _nothing, _nothing
     from worker.pool_broker import PoolBroker  # the one import of a program by another: see pyproject.toml
 
-    broker = PoolBroker()
+    broker = PoolBroker(registry)
     return broker, broker.stop, broker.close
 
 
@@ -94,7 +98,7 @@ def create_app() -> ASGIApp:
         engine = connect_async(
             str(store.database_url), pool_size=store.database_pool_size, timeout=store.database_timeout_seconds
         )
-        broker, stop_broker, close_broker = await asyncio.to_thread(_broker, brokers)
+        broker, stop_broker, close_broker = await asyncio.to_thread(_broker, brokers, registry)
         intake = Intake(engine, broker, meters)
         waiters = Waiters(broker)
         backlog = Backlog(engine, settings.max_backlog_inputs)

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker.broker import Broker
+from broker.broker import Sender
 from broker.message import MAX_TASKS
 from broker.publisher import PublishFailed
 from handler.meters import Meters
@@ -46,9 +46,9 @@ DRAIN = 5
 
 
 class Intake:
-    def __init__(self, engine: AsyncEngine, broker: Broker, meters: Meters) -> None:
+    def __init__(self, engine: AsyncEngine, sender: Sender, meters: Meters) -> None:
         self._engine = single(engine)
-        self._broker = broker
+        self._sender = sender
         self._meters = meters
         self._waiting: list[tuple[Submission, asyncio.Future[Accepted]]] = []
         self._accepted: list[WaitingTask] = []
@@ -153,7 +153,7 @@ class Intake:
             return False
         ((model, priority),) = queues
         try:
-            waiting = await self._in_thread(self._broker.waiting, model)
+            waiting = await self._in_thread(self._sender.waiting, model)
         except PublishFailed:
             return False
         return waiting[priority] >= ENOUGH
@@ -163,7 +163,7 @@ class Intake:
 
     async def _publish(self, group: Sequence[WaitingTask]) -> None:
         try:
-            await self._in_thread(self._broker.publish, group)
+            await self._in_thread(self._sender.publish, group)
         except Exception as error:  # whatever it was: they are durable, rescue publishes them, and accepting goes on
             self._meters.publish_failures.inc()
             log.warning("publish_failed", tasks=len(group), error=str(error))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
+from wsgiref.simple_server import WSGIServer
 
 import billiard
 import billiard.pool
@@ -17,7 +18,8 @@ from celery import signals
 from broker.finished import Announcer
 from broker.settings import BrokerSettings
 from store.settings import StoreSettings
-from telemetry.exporter import MetricsSettings
+from telemetry import exporter
+from worker import folders
 from worker.cache import Cache
 from worker.meters import Meters
 from worker.process import ScoringProcess
@@ -37,7 +39,8 @@ class WorkerProcess:
         self._settings = settings
         self._store = store
         self._broker = broker
-        self._meters = Meters()
+        self._counts = folders.new()
+        self._exported: WSGIServer | None = None
 
     def connect_signals(self) -> None:
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_WORDS
@@ -47,7 +50,9 @@ class WorkerProcess:
         signals.worker_shutting_down.connect(self._bound_the_stop, weak=False)
 
     def _serve_metrics(self, **_: Any) -> None:
-        self._meters.serve(MetricsSettings())
+        registry = exporter.registry()
+        folders.AddedUp(self._counts, registry)
+        self._exported = exporter.serve(registry, exporter.MetricsSettings(), "worker")
 
     def _bound_the_stop(self, **_: Any) -> None:
         """Have the processes give back what they have not scored when the grace is over. Runs in the parent."""
@@ -64,9 +69,12 @@ class WorkerProcess:
         """Load the models and say that this process is ready. Runs in the forked child."""
         seconds = self._settings.cache_seconds
         cache = Cache(self._broker.redis, seconds) if seconds else None
-        place = billiard.current_process().index
+        if self._exported is not None:
+            # Or the port would be taken for as long as this process outlives the main one.
+            self._exported.socket.close()
+        meters = Meters(self._counts)
         try:
-            self._process = ScoringProcess(self._settings, self._store, cache, self._meters, place)
+            self._process = ScoringProcess(self._settings, self._store, cache, meters)
         except Exception:
             # A process without its models must not take messages, and Celery would replace it for ever:
             # stop the worker, so that whoever supervises it sees it end and reads why.

@@ -1,14 +1,5 @@
-"""What a worker counts of itself, in files that its processes share and its main process adds up for Prometheus.
+"""What one process that scores counts of itself, for the process that started it to add up: see `worker.folders`."""
 
-A file belongs to a place in Celery's pool, not to a process: the process that replaces another counts on in its file,
-so neither the files nor the time to read them grow with the processes that come and go.
-"""
-
-import atexit
-import os
-import resource
-import shutil
-import sys
 import time
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence, Set
@@ -16,22 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
-from wsgiref.simple_server import WSGIServer
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from models.contract import Spec
 from store.claims import ClaimedTask
-from telemetry import exporter
 from worker import folders
 from worker.filling import fill
 from worker.predicting import Outcome
 from worker.residency import Resident, WrongOutputs
+from worker.usage import Usage
 
-MAIN = "main"
 SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 SCORES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 """Finer at both ends, where most scores lie."""
@@ -56,15 +44,9 @@ class _Of:
 
 
 class Meters:
-    """Made in the main process; the processes that it forks count, each in its own files."""
-
-    def __init__(self) -> None:
-        self._place = MAIN
-        self._folder = folders.new()
-        self._server: WSGIServer | None = None
-        atexit.register(self._remove, os.getpid())
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self._folder)  # the library reads it whenever it opens a file
-        values.ValueClass = values.MultiProcessValue(lambda: self._place)  # type: ignore[no-untyped-call]
+    def __init__(self, folder: Path) -> None:
+        """Count in this folder from now on. Make it in the process that counts, not before a fork."""
+        folders.enter(folder)
         made = CollectorRegistry()  # only to be written; the files are read
         model = ["model"]
         self._wait = Histogram(
@@ -93,26 +75,12 @@ class Meters:
         self._processes = Gauge(
             "millrace_worker_processes", "Of this worker", ["state"], multiprocess_mode="livesum", registry=made
         )
-        self._cpu = Counter("millrace_worker_cpu_seconds", "User and system, of its processes", registry=made)
-        self._memory = Gauge(
-            "millrace_worker_resident_bytes", "Memory of its processes", multiprocess_mode="livesum", registry=made
-        )
-        self._cpu_told = 0.0
+        self._usage = Usage(made)
         self._hits_told: Tally[str] = Tally()
         self._of: dict[str, _Of] = {}
 
-    def serve(self, settings: exporter.MetricsSettings) -> None:
-        """Let Prometheus read. Call it in the main process, when the first processes have been forked."""
-        registry = exporter.registry()
-        MultiProcessCollector(registry, str(self._folder))  # type: ignore[no-untyped-call]
-        self._server = exporter.serve(registry, settings, "worker")
-
-    def enter(self, place: int, residents: Iterable[Resident]) -> None:
-        """Count from now on as the process at this place, which is ready with these models."""
-        if self._server is not None:
-            self._server.socket.close()  # or the port would be taken for as long as this process outlives the main one
-        _forget(place, self._folder)  # what one that was killed left
-        self._place = str(place)
+    def ready(self, residents: Iterable[Resident]) -> None:
+        """Say that this process has these models loaded."""
         for resident in residents:
             name, version = resident.spec.name, resident.version
             self._load.labels(name, version).set(resident.load_seconds)
@@ -135,16 +103,9 @@ class Meters:
         self._processes.labels("ready").set(1)
         self.live()
 
-    def leave(self) -> None:
-        """This process ends."""
-        _forget(self._place, self._folder)
-
     def live(self) -> None:
         """Note CPU and memory; called about once a second."""
-        cpu = time.process_time()
-        self._cpu.inc(cpu - self._cpu_told)
-        self._cpu_told = cpu
-        self._memory.set(_resident_bytes())
+        self._usage.note()
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -193,10 +154,6 @@ class Meters:
         for cause, tasks in Tally(causes).items():
             self._failures.labels(spec.name, cause).inc(tasks)
 
-    def _remove(self, main: int) -> None:
-        if os.getpid() == main:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
 
 def submitted(task_ids: Sequence[UUID]) -> NDArray[np.float64]:
     """Return when the tasks were submitted, in seconds since 1970, as their ids say (UUIDv7: the first 48 bits)."""
@@ -204,17 +161,6 @@ def submitted(task_ids: Sequence[UUID]) -> NDArray[np.float64]:
     return np.frombuffer(padded, ">u8") / 1000
 
 
-def _forget(place: int | str, folder: Path) -> None:
-    """Drop what holds only while the process at this place lives; its counts remain."""
-    mark_process_dead(place, str(folder))  # type: ignore[no-untyped-call]
-
-
 def _cause(error: str) -> str:
     """Return a word for why a task failed; the text has the details, and its first word would be a label too many."""
     return WRONG_OUTPUTS if error.startswith(WrongOutputs.__name__) else PREDICT_ERROR
-
-
-def _resident_bytes() -> int:
-    if sys.platform == "linux":
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # elsewhere the most that it has ever been

@@ -14,14 +14,18 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 from uuid import UUID
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from broker.message import PRIORITIES, Task, messages
 from models import catalogue
 from pool import Model, ModelPool, PoolError
+from worker import folders
 from worker.settings import RescueSettings, WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -40,21 +44,22 @@ LOOK = 1.0
 
 
 class PoolBroker:
-    def __init__(self) -> None:
-        """Return when the models are loaded. Raises pool.LoadFailed."""
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Return when the models are loaded. What the processes count is in the registry. Raises pool.LoadFailed."""
         self._settings = WorkerSettings()
+        self._counts = folders.new()
+        folders.AddedUp(self._counts, registry)
         self._lock = threading.Lock()
         self._waiting: dict[int, deque[tuple[str, Sequence[UUID]]]] = {priority: deque() for priority in PRIORITIES}
         self._lengths: Counter[tuple[str, int]] = Counter()
         self._running = 0
         self._stopping = threading.Event()
         self._listeners: set[tuple[asyncio.AbstractEventLoop, asyncio.Queue[list[str]]]] = set()
-        self._attendant = ModelPool("worker.pooled:load_attendant", "worker.pooled:attend", workers=1, timeout=ROUND)
+        load_attendant = partial(_load, "load_attendant", self._counts)
+        self._attendant = ModelPool(load_attendant, "worker.pooled:attend", workers=1, timeout=ROUND)
+        scorer = Model(partial(_load, "load_scorer", self._counts), "worker.pooled:score")
         try:
-            self._scorers = ModelPool(
-                models={"scorer": Model("worker.pooled:load_scorer", "worker.pooled:score")},
-                workers=self._settings.worker_concurrency,
-            )
+            self._scorers = ModelPool(models={"scorer": scorer}, workers=self._settings.worker_concurrency)
         except BaseException:
             self._attendant.close(timeout=0)
             raise
@@ -120,6 +125,7 @@ class PoolBroker:
         with suppress(PoolError):
             self._attend("stop")
         self._attendant.close(timeout=GIVING_BACK)
+        folders.remove(self._counts)  # the server may end by a signal, without what is done at an exit
 
     def _feed(self) -> None:
         """Hand out chunks, the most urgent first, one to each process: what is handed out cannot be overtaken."""
@@ -172,3 +178,8 @@ class PoolBroker:
                 if ended:
                     self.announce(ended)
             self._stopping.wait(RescueSettings().rescue_interval_seconds)
+
+
+def _load(load: str, counts: Path) -> object:
+    """Call a function of worker/pooled.py, in the process that is to be loaded."""
+    return resolve_name(f"worker.pooled:{load}")(counts)

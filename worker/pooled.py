@@ -12,21 +12,25 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import UUID
 
 import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
+from prometheus_client import CollectorRegistry
 
 from broker.message import PRIORITIES, Task
 from models.catalogue import time_limit
 from store.engine import connect
 from store.settings import StoreSettings
-from telemetry import exporter, logs
-from worker import webhooks
+from telemetry import logs
+from worker import folders, webhooks
+from worker.meters import Meters
 from worker.process import ScoringProcess
 from worker.rescue import Rescue
 from worker.rounds import Rounds
 from worker.settings import RescueSettings, WorkerSettings
+from worker.usage import Usage
 from worker.watched import WatchedEngine
 
 log = structlog.get_logger(__name__)
@@ -36,8 +40,8 @@ GIVE_BACK = signal.SIGUSR1
 
 
 class Scorer:
-    def __init__(self) -> None:
-        self._process = ScoringProcess(WorkerSettings(), StoreSettings())
+    def __init__(self, counts: Path) -> None:
+        self._process = ScoringProcess(WorkerSettings(), StoreSettings(), meters=Meters(counts))
         self._is_scoring = False
         for how in (GIVE_BACK, signal.SIGALRM):
             signal.signal(how, lambda *_: self._interrupt())
@@ -68,7 +72,7 @@ Asked = tuple[list[tuple[list[Task], bool]], list[UUID]]
 
 
 class Round:
-    """The broker of rescue here: it notes what is asked of it, for the handler's process has the queue."""
+    """Rescue's sender here: it notes what is asked of it, for the handler's process has the queue."""
 
     def __init__(self) -> None:
         self.begin({})
@@ -86,22 +90,19 @@ class Round:
     def announce(self, task_ids: Iterable[UUID]) -> None:
         self.asked[1].extend(task_ids)
 
-    def listen(self) -> AsyncIterator[list[str]]:
-        raise NotImplementedError  # rescue does not listen
-
 
 class Attendant:
-    """Does rescue's rounds when asked, and delivers webhooks all the time, in a thread.
+    """Does rescue's rounds when asked, and delivers webhooks all the time, in a thread."""
 
-    What both count is served to nobody: METRICS is the handler's.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, counts: Path) -> None:
+        folders.enter(counts)
+        self._registry = CollectorRegistry()  # only to be written; the files are read
+        self._usage = Usage(self._registry)
         store = StoreSettings()
         engine = WatchedEngine(connect(str(store.database_url)), store.database_timeout_seconds)
         settings = RescueSettings()
         self._round = Round()
-        rounds = Rounds(exporter.registry())
+        rounds = Rounds(self._registry)
         self._rescue = Rescue(engine, self._round, settings, rounds)
         first = settings.model_copy(update={"republish_after_seconds": 0.0})
         self._first = Rescue(engine, self._round, first, rounds)
@@ -116,6 +117,7 @@ class Attendant:
         The first takes up all that waits, as the queue of an earlier process is gone; what another container's queue
         still holds is then claimed by whoever comes first.
         """
+        self._usage.note()
         self._round.begin(lengths)
         (self._first if is_first else self._rescue).turn()
         return self._round.asked
@@ -138,7 +140,7 @@ class Attendant:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._delivering = webhooks.deliverer(self._listen, exporter.registry())
+        self._delivering = webhooks.deliverer(self._listen, self._registry)
         await self._delivering.run()
 
     async def _listen(self) -> AsyncIterator[list[str]]:
@@ -150,18 +152,19 @@ class Attendant:
                 await asyncio.sleep(webhooks.GATHER)
 
 
-def load_scorer() -> Scorer:
+def load_scorer(counts: Path) -> Scorer:
+    """Load one that counts in this folder."""
     _configure_logs()
-    return Scorer()
+    return Scorer(counts)
 
 
 def score(scorer: Scorer, model: str, task_ids: Sequence[UUID]) -> list[UUID]:
     return scorer.score(model, task_ids)
 
 
-def load_attendant() -> Attendant:
+def load_attendant(counts: Path) -> Attendant:
     _configure_logs()
-    return Attendant()
+    return Attendant(counts)
 
 
 def attend(attendant: Attendant, what: str, *arguments: object) -> object:

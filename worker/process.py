@@ -29,12 +29,8 @@ class ScoringProcess:
         store: StoreSettings,
         cache: Cache | None = None,
         meters: Meters | None = None,
-        place: int = 0,
     ) -> None:
-        """Load the models and say that this process is ready. Not before a fork: see `residency.load`.
-
-        `place` is the process's among those that count with these meters.
-        """
+        """Load the models and say that this process is ready. Not before a fork: see `residency.load`."""
         self._lease = settings.lease
         self._cache = cache
         self._meters = meters
@@ -43,14 +39,12 @@ class ScoringProcess:
         self._engine = WatchedEngine(engine, store.database_timeout_seconds)
         tracing.configure(TracingSettings(), "worker")
         if meters:
-            meters.enter(place, list(self._residents.values()))
+            meters.ready(self._residents.values())
         versions = residency.versions(self._residents)
         self._presence = Presence(self._engine, versions, settings.lease, meters.live if meters else lambda: None)
         self._presence.start()
 
     def stop(self) -> None:
-        if self._meters:
-            self._meters.leave()
         self._presence.stop()
         tracing.stop()
 

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from broker.broker import AnnounceFailed, Broker
+from broker.broker import AnnounceFailed, Sender
 from broker.message import MAX_TASKS
 from broker.publisher import PublishFailed
 from broker.redis_broker import RedisBroker
@@ -40,9 +40,9 @@ PROMOTED = MAX_TASKS
 
 
 class Rescue:
-    def __init__(self, engine: Transactions, broker: Broker, settings: RescueSettings, rounds: Rounds) -> None:
+    def __init__(self, engine: Transactions, sender: Sender, settings: RescueSettings, rounds: Rounds) -> None:
         self._engine = engine
-        self._broker = broker
+        self._sender = sender
         self._settings = settings
         self._rounds = rounds
         self._patience = timedelta(seconds=settings.republish_after_seconds)
@@ -99,7 +99,7 @@ class Rescue:
         self._publish(lost + promoted, alone=False)
         if expired or failed:
             try:
-                self._broker.announce([*expired, *failed])
+                self._sender.announce([*expired, *failed])
             except AnnounceFailed as error:
                 log.warning("announce_failed", error=str(error))
 
@@ -108,7 +108,7 @@ class Rescue:
         counts: dict[tuple[str, int], int] = {}
         try:
             for model in catalogue.specs():
-                for priority, messages in self._broker.waiting(model).items():
+                for priority, messages in self._sender.waiting(model).items():
                     counts[model, priority] = messages
         except PublishFailed as error:
             log.warning("redis_unreachable", error=str(error))
@@ -125,7 +125,7 @@ class Rescue:
 
     def _publish(self, tasks: list[WaitingTask], *, alone: bool) -> None:
         try:
-            self._broker.publish(tasks, alone=alone)
+            self._sender.publish(tasks, alone=alone)
         except PublishFailed as error:  # they are PENDING, and a later round publishes them
             log.warning("publish_failed", error=str(error))
 

@@ -1,7 +1,9 @@
 """What rescue counts of its rounds, and what it looks up for Prometheus about the platform as a whole."""
 
+import math
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy import Connection, MetaData, text
@@ -13,6 +15,9 @@ from store.predictions import predictions_table
 from worker.watched import Transactions
 
 KINDS = ("taken_back", "worker_lost", "expired", "republished", "promoted")
+
+LATEST: Final = "mostrecent"
+"""With ENGINE=pool this is counted in files, which are added up: of these the latest value counts."""
 
 EVERY = 60.0
 """Seconds between two looks at what changes slowly."""
@@ -30,15 +35,22 @@ class Rounds:
         for kind in KINDS:
             self._rescues.labels(kind)
         self._last = Gauge(
-            "millrace_rescue_last_round_timestamp_seconds", "When rescue last came round", registry=registry
+            "millrace_rescue_last_round_timestamp_seconds",
+            "When rescue last came round",
+            multiprocess_mode=LATEST,
+            registry=registry,
         )
-        self._bytes = Gauge("millrace_database_bytes", "Size of the database", registry=registry)
+        self._bytes = Gauge(
+            "millrace_database_bytes", "Size of the database", multiprocess_mode=LATEST, registry=registry
+        )
         self._drift = Gauge(
             "millrace_score_drift_index",
             "Population stability index of the latest scores against those of the held-out rows",
             ["model", "version"],
+            multiprocess_mode=LATEST,
             registry=registry,
         )
+        self._compared: set[tuple[str, str]] = set()
         self._looked_at = -EVERY
 
     def note(self, **tasks: Sequence[object]) -> None:
@@ -57,21 +69,24 @@ class Rounds:
         self._looked_at = time.monotonic()
         with engine.begin() as connection:
             self._bytes.set(connection.scalar(text("SELECT pg_database_size(current_database())")) or 0)
-            self._drift.clear()  # of versions that are served no more
-            for spec in catalogue.specs().values():
-                self._compare(connection, spec)
+            indexes = dict(filter(None, (_compare(connection, spec) for spec in catalogue.specs().values())))
+        for version in self._compared - indexes.keys():  # it is served no more; a label cannot be taken from a file
+            self._drift.labels(*version).set(math.nan)
+        for version, index in indexes.items():
+            self._drift.labels(*version).set(index)
+        self._compared |= indexes.keys()
 
-    def _compare(self, connection: Connection, spec: Spec) -> None:
-        """Compare the model's latest scores with those that its evaluation holds, where it does."""
-        try:
-            found = artifact.current(spec.name)
-            held_out = found.evaluation.get("scores")
-        except (artifact.ArtifactMissing, FileNotFoundError):
-            return
-        if spec.score is None or held_out is None:
-            return
-        table = predictions_table(spec.table, spec.stored_columns, MetaData())
-        counts = spread(connection, table, spec.score, found.version, held_out["edges"])
-        index = drift.index(held_out["shares"], counts)
-        if index is not None:
-            self._drift.labels(spec.name, found.version).set(index)
+
+def _compare(connection: Connection, spec: Spec) -> tuple[tuple[str, str], float] | None:
+    """Compare the latest scores of the model's version with those that its evaluation holds, where it does."""
+    try:
+        found = artifact.current(spec.name)
+        held_out = found.evaluation.get("scores")
+    except (artifact.ArtifactMissing, FileNotFoundError):
+        return None
+    if spec.score is None or held_out is None:
+        return None
+    table = predictions_table(spec.table, spec.stored_columns, MetaData())
+    counts = spread(connection, table, spec.score, found.version, held_out["edges"])
+    index = drift.index(held_out["shares"], counts)
+    return None if index is None else ((spec.name, found.version), index)

@@ -86,8 +86,9 @@ class Deliverer:
         self._seconds = Histogram("millrace_webhook_attempt_duration_seconds", "Of one attempt", registry=registry)
         for outcome in ("delivered", "failed", "given_up"):
             self._attempts.labels(outcome)
-        running = Gauge("millrace_webhooks_in_flight", "Callbacks under way", registry=registry)
-        running.set_function(lambda: len(self._running))
+        self._in_flight = Gauge(
+            "millrace_webhooks_in_flight", "Callbacks under way", multiprocess_mode="livesum", registry=registry
+        )
 
     async def run(self) -> None:
         """Deliver until told to stop."""
@@ -153,7 +154,7 @@ class Deliverer:
     async def _deliver(self, due: DueWebhook) -> None:
         event = Event(due.task_id, due.model, due.status, due.ended_at, due.client)
         try:
-            with self._seconds.time():
+            with self._in_flight.track_inprogress(), self._seconds.time():
                 answer = await self._poster.post(event, due.url)
             retry = None if answer.delivered or answer.gone else next_attempt(due.attempt, answer.retry_after)
         except asyncio.CancelledError:  # stopping: whoever starts next delivers it

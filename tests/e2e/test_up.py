@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -243,6 +244,10 @@ def test_the_pool_needs_postgres_and_the_handler_only(folder: Path, tmp_path: Pa
         assert "model pool" in up.shown()
         assert "Flower" not in up.shown()
         assert httpx.post(f"{up.url}/predict", json=REPORT, timeout=30).json()["status"] == "SUCCESS"
+        status = [Path(sys.executable).parent / "millrace", "status", "--once"]
+        shown = subprocess.run(status, env=up.environment, capture_output=True, text=True, check=True).stdout
+        assert "● PostgreSQL  ● handler  ● model pool  ● rescue" in shown
+        assert "Redis" not in shown
         ours = up.children()
         assert not [child for child in ours if "valkey" in child.name() or "celery" in " ".join(child.cmdline())]
         assert up.stop(signal.SIGINT) < 10

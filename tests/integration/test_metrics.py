@@ -4,39 +4,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families as parse
 
 from handler.meters import UNKNOWN, templates
 from handler.routes import health, models
 from tests.conftest import Servers, empty_redis, new_database
 from tests.running import REPORT, Platform, eventually
+from tests.scraping import sample, samples
 from worker.folders import FOLDERS
-
-Labels = dict[str, str]
-
-
-def sample(platform: Platform, program: str, name: str, **labels: str) -> float:
-    """Return the sum of a program's samples of this name that have these labels."""
-    answer = httpx.get(f"http://127.0.0.1:{platform.metrics[program]}/metrics")
-    assert answer.status_code == 200
-    return sum(
-        found.value
-        for family in parse(answer.text)
-        for found in family.samples
-        if found.name == name and labels.items() <= found.labels.items()
-    )
-
-
-def names(platform: Platform, program: str) -> Iterator[tuple[str, Labels]]:
-    answer = httpx.get(f"http://127.0.0.1:{platform.metrics[program]}/metrics")
-    for family in parse(answer.text):
-        for found in family.samples:
-            yield found.name, found.labels
 
 
 def test_requests_are_counted_by_template_and_status_whichever_way_they_are_answered(platform: Platform) -> None:
@@ -82,7 +59,7 @@ def test_no_path_that_a_client_thinks_of_becomes_a_label(platform: Platform) -> 
     for number in range(5):
         platform.client.get(f"/invented/{number}")
         platform.client.get(f"/models/invented_{number}")
-    assert not [labels for _, labels in names(platform, "handler") if "invented" in "".join(labels.values())]
+    assert not [labels for _, labels, _ in samples(platform, "handler") if "invented" in "".join(labels.values())]
 
 
 def test_what_is_taken_in_refused_and_scored_is_counted_once(platform: Platform) -> None:
@@ -128,7 +105,7 @@ def test_the_state_of_the_platform_is_shown(platform: Platform) -> None:
         assert sample(platform, program, "process_cpu_seconds_total") > 0
         assert sample(platform, program, "process_resident_memory_bytes") > 2**20
     assert sample(platform, "rescue", "millrace_database_bytes") > 2**20
-    backlog = [labels for name, labels in names(platform, "handler") if name == "millrace_backlog_oldest_seconds"]
+    backlog = [labels for name, labels, _ in samples(platform, "handler") if name == "millrace_backlog_oldest_seconds"]
     assert {labels["priority"] for labels in backlog} == {"high", "normal", "low"}
 
 
@@ -164,7 +141,7 @@ def test_what_a_killed_worker_left_in_the_temporary_folder_is_cleared_away(tmp_p
     )
     for folder in (left, living, other):
         folder.mkdir()
-    program = "from worker.meters import Meters; print(Meters()._folder.name)"
+    program = "from worker import folders; print(folders.new().name)"
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     made = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True).strip()
     assert made.startswith(FOLDERS)

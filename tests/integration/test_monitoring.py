@@ -15,6 +15,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from tests.running import ROOT, Platform, eventually
+from tests.scraping import answers
 
 DEPLOY = ROOT / "deploy"
 RULES: list[dict[str, Any]] = [
@@ -50,7 +51,7 @@ def exported(port: int) -> Iterator[str]:
 def names(platform: Platform) -> set[str]:
     webhooks = platform.start_webhooks()
     try:
-        eventually(lambda: "metrics_served" in webhooks.log.read_text())
+        eventually(lambda: answers(platform, "webhooks"))
         return {name for port in platform.metrics.values() for name in exported(port)}
     finally:
         webhooks.stop()
@@ -124,10 +125,22 @@ def test_the_dashboards_are_what_their_code_writes() -> None:
         assert len(set(places)) == len(places) > 5
 
 
-def test_what_is_for_operators_is_on_loopback_only() -> None:
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+@pytest.mark.parametrize(
+    ("file", "theirs"),
+    [
+        ("docker-compose.yml", {"prometheus", "grafana", "celery-exporter", "node-exporter"}),
+        ("docker-compose.pool.yml", {"prometheus", "grafana", "node-exporter"}),
+    ],
+)
+def test_what_is_for_operators_is_on_loopback_only(file: str, theirs: set[str]) -> None:
+    of_both = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    services = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["services"]
+    for name, service in services.items():
+        if extended := service.get("extends"):
+            assert extended == {"file": "docker-compose.yml", "service": name}
+            services[name] = of_both[name]
     monitoring = {name for name, service in services.items() if service.get("profiles") == ["monitoring"]}
-    assert monitoring == {"prometheus", "grafana", "celery-exporter", "node-exporter"}
+    assert monitoring == theirs
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
     assert not [port for port in published if ":96" in port]

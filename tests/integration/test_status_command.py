@@ -5,10 +5,12 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from sqlalchemy import Engine, text
 from uuid_utils.compat import uuid7
 
@@ -39,6 +41,31 @@ def test_what_does_not_answer_is_said_and_is_the_exit_status(platform: Platform)
     assert done.exit_code == 1
     assert "PostgreSQL does not answer" in done.output
     assert "hush-hush" not in done.output
+
+
+@pytest.mark.parametrize(("ready", "silent", "well"), [(1, 5, True), (0, 5, False), (1, 90, False)])
+def test_the_lights_of_pool_and_rescue_go_by_what_they_do(
+    database_url: str, tmp_path: Path, ready: int, silent: float, well: bool
+) -> None:
+    """A page of metrics that answers says nothing of the processes that count there."""
+    registry = CollectorRegistry()
+    Gauge("millrace_worker_processes", "", ["state"], registry=registry).labels("ready").set(ready)
+    Gauge("millrace_rescue_last_round_timestamp_seconds", "", registry=registry).set(time.time() - silent)
+    server, _ = start_http_server(0, "127.0.0.1", registry)
+    page = f"http://127.0.0.1:{server.server_port}/metrics"
+    addresses = {"database_url": database_url, "redis_url": None, "services": {"model pool": page, "rescue": page}}
+    (tmp_path / "addresses.json").write_text(json.dumps(addresses))
+    environment = {**os.environ, "MILLRACE_FOLDER": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": ""}
+    try:
+        done = subprocess.run(
+            [MILLRACE, "status", "--once"], env=environment, capture_output=True, text=True, check=False
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert done.returncode == (0 if well else 1), done.stdout + done.stderr
+    assert ("● model pool" in done.stdout, "● rescue" in done.stdout) == (ready > 0, silent < 60)
+    assert "Redis" not in done.stdout
 
 
 def test_waiting_tasks_without_a_worker_and_failures_are_shown(engine: Engine, database_url: str) -> None:
