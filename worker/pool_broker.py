@@ -36,6 +36,10 @@ HARD = 5
 GIVING_BACK = 1.5
 """Seconds for an interrupted chunk to be given back."""
 
+DELIVERING = 4.0
+"""Seconds for callbacks under way, which the attendant bounds itself (worker.webhooks.STOP); meanwhile chunks are given
+back."""
+
 ROUND = 60.0
 """Seconds that the attendant may take for one thing."""
 
@@ -120,11 +124,12 @@ class PoolBroker:
             for process in self._scorers.pids:
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGUSR1)  # worker.pooled.GIVE_BACK
-        self._scorers.close(timeout=GIVING_BACK)
-        self._rescuing.join()
         with suppress(PoolError):
             self._attend("stop")
-        self._attendant.close(timeout=GIVING_BACK)
+        until = time.monotonic() + DELIVERING
+        self._scorers.close(timeout=GIVING_BACK)
+        self._attendant.close(timeout=max(0.0, until - time.monotonic()))
+        self._rescuing.join()
         folders.remove(self._counts)  # the server may end by a signal, without what is done at an exit
 
     def _feed(self) -> None:
