@@ -91,7 +91,7 @@ def test_slow_heads_and_bodies_are_ended_and_never_reach_the_handler(
 ) -> None:
     head, body, dripping = connect(), connect(), connect()
     start = time.monotonic()
-    head.sendall(b"POST /submit HTTP/1.1\r\nHost: x\r\n")
+    head.sendall(b"POST /submit HTTP/1.1\r\nHost: localhost\r\n")
     body.sendall(post(b"Content-Length: 5000", body=b"["))
     dripping.sendall(b"GET /tasks HTTP/1.1\r\n")
     for _ in range(8):  # whose whole head is late, however busy it is
@@ -110,10 +110,10 @@ def test_slow_heads_and_bodies_are_ended_and_never_reach_the_handler(
         (lambda: post(b"Content-Length: 9000000", body=b""), 413),
         (lambda: post(b"Content-Length: 2", b"X-Long: " + b"a" * 2**16, body=b"[]"), 400),
         (lambda: post(b"Content-Length: 2", *[b"X-%d: %s" % (n, b"a" * 90) for n in range(1000)], body=b"[]"), 400),
-        (lambda: b"GET /" + b"a" * 2**16 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (lambda: b"GET /" + b"a" * 2**16 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
         (lambda: post(b"Content-Length: 2", b"Content-Length: 3", body=b"[]"), 400),
         (lambda: post(b"Content-Length: 2", b"Transfer-Encoding: chunked", body=b"2\r\n[]\r\n0\r\n\r\n"), 400),
-        (lambda: b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
+        (lambda: b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
     ],
     ids=["large body", "long header", "many headers", "long path", "two lengths", "length and chunks", "metrics"],
 )
