@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from broker.broker import Broker
 from broker.redis_broker import RedisBroker
 from broker.settings import BrokerSettings
-from handler import identity, openapi, problems
+from handler import identity, openapi, own_site, problems
 from handler.backlog import Backlog
 from handler.fast_lane import Handler
 from handler.headers import Headers, across_origins
@@ -159,7 +159,9 @@ def create_app() -> ASGIApp:
     openapi.describe_problems(app)
     if guarded:
         identity.describe(app)
-    keyed = (*([401] if guarded else [403, 421]), *([429] if settings.rate_limit else []))
+    else:
+        own_site.describe(app)
+    keyed = (*([401] if guarded else []), *([429] if settings.rate_limit else []))
     keyed_routers = [
         submissions.router(specs()),
         endpoints.router(specs()),
