@@ -85,7 +85,7 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+r
 
 FROM light-code AS migrate-code
 COPY alembic.ini ./
-COPY cli/__init__.py cli/keys.py cli/local.py cli/
+COPY cli/__init__.py cli/keys.py cli/local.py cli/redact.py cli/replay.py cli/
 COPY migrations migrations
 COPY webhooks webhooks
 RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
@@ -138,7 +138,7 @@ CMD ["celery", "flower", "--address=0.0.0.0", "--port=5566"]
 
 FROM base AS migrate
 LABEL org.opencontainers.image.title="millrace-migrate" \
-      org.opencontainers.image.description="Millrace: brings the schema of its database up to date, and ends"
+      org.opencontainers.image.description="Millrace: brings the schema of its database up to date; keys, replays, redaction"
 COPY --from=migrate-packages /opt/venv /opt/venv
 COPY --from=migrate-code /app /app
 USER 10001:10001

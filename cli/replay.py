@@ -1,4 +1,4 @@
-"""`millrace replay`: have failed tasks scored once more."""
+"""`millrace replay`: have failed tasks scored once more. In containers: `python -m cli.replay`."""
 
 import re
 import sys
@@ -55,3 +55,7 @@ def replay(task_ids: tuple[UUID, ...], failed: bool, since: datetime | None, mod
     for task_id in refused:
         click.echo(f"{task_id} is no failed task", err=True)
     sys.exit(1 if refused else 0)
+
+
+if __name__ == "__main__":
+    replay()

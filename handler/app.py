@@ -18,13 +18,14 @@ from starlette.types import ASGIApp
 from broker.broker import Broker
 from broker.redis_broker import RedisBroker
 from broker.settings import BrokerSettings
-from handler import identity, openapi, problems
+from handler import identity, openapi, own_site, problems
 from handler.backlog import Backlog
 from handler.fast_lane import Handler
 from handler.headers import Headers, across_origins
 from handler.intake import Intake
 from handler.keyring import Keyring
 from handler.meters import Counted, Meters, Waiting, templates
+from handler.own_site import OwnSite
 from handler.patience import Patience
 from handler.rate import Limiter, Rate
 from handler.routes import endpoints, health, inference_protocol, models, submissions, tasks, workers
@@ -162,6 +163,8 @@ def create_app() -> ASGIApp:
     openapi.describe_problems(app)
     if guarded:
         identity.describe(app)
+    else:
+        own_site.describe(app)
     keyed = (*([401] if guarded else []), *([429] if settings.rate_limit else []))
     keyed_routers = [
         submissions.router(specs()),
@@ -188,6 +191,8 @@ def create_app() -> ASGIApp:
     app.add_middleware(Headers)
     app.open_lane(submissions.fast(specs()), tasks.read_task, meters.requests)  # which appends the headers itself
     whole = across_origins(app, settings.origins)
+    if not guarded:
+        whole = OwnSite(whole, app, settings.hosts, settings.origins)
     if settings.profiler == "on":
         whole = Profiled(whole)
     if tracing.configure(tracing.TracingSettings(), "handler"):

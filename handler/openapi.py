@@ -13,6 +13,12 @@ _DOCUMENTED: dict[int, tuple[Any, ...]] = {
         "key-missing",
         "Send an API key with the request, in the header Authorization: Bearer mr_…",
     ),
+    403: (
+        "With AUTH=off: a page of an origin that is not in CORS_ORIGINS posts",
+        "foreign-origin",
+        "The Origin header says 'https://example.com', and with AUTH=off pages of other origins may not post. "
+        "If its scripts shall use the API, start the handler with it in CORS_ORIGINS.",
+    ),
     404: ("There is none of this name or id", "unknown-task", "There is no task 019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01."),
     408: (
         "The body did not come within BODY_TIMEOUT_SECONDS",
@@ -33,6 +39,12 @@ _DOCUMENTED: dict[int, tuple[Any, ...]] = {
         "The body is not said to be JSON",
         "wrong-content-type",
         "Content-Type must be application/json, not 'text/plain'.",
+    ),
+    421: (
+        "With AUTH=off: the Host header is a name that is not in ALLOWED_HOSTS",
+        "unknown-host",
+        "The Host header says 'example.com', and with AUTH=off only localhost, addresses and the names in "
+        "ALLOWED_HOSTS are served. If that is a name of this handler, start it with the name in ALLOWED_HOSTS.",
     ),
     422: (
         "The request is not valid; nothing was stored",

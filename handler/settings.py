@@ -21,6 +21,10 @@ class HandlerSettings(BaseSettings):
     cors_origins: str = Field(
         default="", description="origins, with commas, whose scripts may use the API: https://app.example.com"
     )
+    allowed_hosts: str = Field(
+        default="",
+        description="with AUTH=off: names of this handler, with commas, beside localhost: a.example.com,*.internal",
+    )
     max_backlog_inputs: int = Field(
         default=2_000_000, ge=1, description="with so many inputs waiting, submissions get 503 and a Retry-After"
     )
@@ -41,6 +45,19 @@ class HandlerSettings(BaseSettings):
             if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", origin):
                 raise ValueError(f"{origin!r} is no origin like https://app.example.com")
         return given
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts_are_named(cls, given: str) -> str:
+        """Refuse `*`: every page whose name is made to lead here could read every task."""
+        for host in _names(given):
+            if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", host):
+                raise ValueError(f"{host!r} is no name like scores.example.com or *.example.com, without a port")
+        return given
+
+    @property
+    def hosts(self) -> list[str]:
+        return _names(self.allowed_hosts)
 
     @property
     def origins(self) -> list[str]:

@@ -22,7 +22,14 @@ def described(error: BaseException) -> str:
         message = message.partition(") ")[2]
     said = _QUOTE.split(message, maxsplit=1)[0].strip()
     cut = " …" if len(said) < len(message) else ""
-    return f"{kind}: {said[:MAX_MESSAGE]}{cut}" if said else kind
+    return f"{kind}: {plain(said[:MAX_MESSAGE])}{cut}" if said else kind
+
+
+def plain(said: str) -> str:
+    """Escape what would begin a line of its own in a log, or tell a terminal what to do."""
+    if said.isprintable():
+        return said
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in said)
 
 
 def formatted(exc_info: ExcInfo) -> str:

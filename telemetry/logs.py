@@ -52,7 +52,7 @@ def configure(settings: LogSettings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _in_one_line, renderer],
         )
     )
     root = logging.getLogger()
@@ -70,3 +70,11 @@ def _add_context(_: object, __: str, event: structlog.typing.EventDict) -> struc
     if (parent := tracing.current()) is not None:
         event["trace_id"] = parent.split("-")[1]
     return event
+
+
+def _in_one_line(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Let no text of others, in the readable format, pass for a line of ours; JSON escapes by itself."""
+    return {
+        name: exceptions.plain(value) if isinstance(value, str) and name != "exception" else value
+        for name, value in event.items()
+    }

@@ -36,5 +36,5 @@ def statuses(heard: bytes) -> list[int]:
 
 
 def post(*headers: bytes, body: bytes = BODY, path: bytes = b"/submit") -> bytes:
-    lines = [b"POST " + path + b" HTTP/1.1", b"Host: x", b"Content-Type: application/json", *headers]
+    lines = [b"POST " + path + b" HTTP/1.1", b"Host: localhost", b"Content-Type: application/json", *headers]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body

@@ -10,12 +10,13 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 import trustme
 
 from tests.attacks.raw import BODY, post, statuses
+from tests.integration.test_handler_alone import handler
 from tests.running import REPORT, ROOT, Platform, eventually, free_port, temporary_open_folder
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
@@ -27,14 +28,21 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
 @pytest.fixture(scope="module")
 def connect(platform: Platform) -> Iterator[Callable[[], ssl.SSLSocket]]:
-    """Start nginx before the shared platform, with 1 s of patience, and return what opens connections to it."""
+    """Start nginx before the shared platform."""
+    with proxy(platform.port) as connect:
+        yield connect
+
+
+@contextmanager
+def proxy(behind: int) -> Iterator[Callable[[], ssl.SSLSocket]]:
+    """Start nginx before the handler at this port, with 1 s of patience, and return what opens connections to it."""
     authority, port = trustme.CA(), free_port()
     with temporary_open_folder() as folder:
         authority.issue_cert(NAME).private_key_and_cert_chain_pem.write_to_path(str(folder / "tls.pem"))
         conf = CONF
         for written, here in (
             (r"listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
-            (r"127\.0\.0\.1:8081", f"127.0.0.1:{platform.port}"),
+            (r"127\.0\.0\.1:8081", f"127.0.0.1:{behind}"),
             (r"/etc/nginx/tls/\w+\.pem", str(folder / "tls.pem")),
             (r"(client_\w+_timeout) 10s", r"\1 1s"),
             (r"worker_processes auto", "worker_processes 1"),
@@ -91,7 +99,7 @@ def test_slow_heads_and_bodies_are_ended_and_never_reach_the_handler(
 ) -> None:
     head, body, dripping = connect(), connect(), connect()
     start = time.monotonic()
-    head.sendall(b"POST /submit HTTP/1.1\r\nHost: x\r\n")
+    head.sendall(b"POST /submit HTTP/1.1\r\nHost: localhost\r\n")
     body.sendall(post(b"Content-Length: 5000", body=b"["))
     dripping.sendall(b"GET /tasks HTTP/1.1\r\n")
     for _ in range(8):  # whose whole head is late, however busy it is
@@ -110,10 +118,10 @@ def test_slow_heads_and_bodies_are_ended_and_never_reach_the_handler(
         (lambda: post(b"Content-Length: 9000000", body=b""), 413),
         (lambda: post(b"Content-Length: 2", b"X-Long: " + b"a" * 2**16, body=b"[]"), 400),
         (lambda: post(b"Content-Length: 2", *[b"X-%d: %s" % (n, b"a" * 90) for n in range(1000)], body=b"[]"), 400),
-        (lambda: b"GET /" + b"a" * 2**16 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (lambda: b"GET /" + b"a" * 2**16 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
         (lambda: post(b"Content-Length: 2", b"Content-Length: 3", body=b"[]"), 400),
         (lambda: post(b"Content-Length: 2", b"Transfer-Encoding: chunked", body=b"2\r\n[]\r\n0\r\n\r\n"), 400),
-        (lambda: b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404),
+        (lambda: b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
     ],
     ids=["large body", "long header", "many headers", "long path", "two lengths", "length and chunks", "metrics"],
 )
@@ -127,9 +135,21 @@ def test_what_is_too_large_or_ambiguous_goes_no_further(
     connection.close()
 
 
-def test_what_a_client_says_of_its_own_address_is_not_passed_on() -> None:
-    assert "X-Forwarded-For $remote_addr;" in CONF
-    assert "proxy_add_x_forwarded_for" not in CONF
+def test_what_a_client_says_of_its_own_address_counts_for_nothing(
+    platform: Platform, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    urls, logs = platform.environment, tmp_path_factory.mktemp("limited")
+    with (
+        handler(urls["DATABASE_URL"], urls["REDIS_URL"], logs, RATE_LIMIT="3/hour") as limited,
+        proxy(limited.port) as connect,
+    ):
+        found = []
+        for number in range(5):
+            connection = connect()
+            said = (b"X-Forwarded-For: 10.0.0.%d" % number, b"Forwarded: for=10.0.0.%d" % number)
+            connection.sendall(post(b"Content-Length: %d" % len(BODY), b"Connection: close", *said))
+            found += statuses(heard(connection))
+    assert found == [202, 202, 202, 429, 429]
 
 
 def test_an_address_has_so_many_requests_under_way_and_no_more(connect: Callable[[], ssl.SSLSocket]) -> None:

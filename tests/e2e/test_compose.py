@@ -70,6 +70,16 @@ def test_nothing_runs_as_root_or_shows_a_password_to_ps(stack: Stack) -> None:
         assert container["Config"]["User"] == "10001:10001"
 
 
+def test_redis_lets_in_the_programs_user_and_nobody_else(stack: Stack) -> None:
+    assert stack.finished(stack.submit([REPORT]))["status"] == "SUCCESS"
+    for command in ("ping", "--user default ping", "--user millrace config get *", "--user millrace keys *"):
+        said = stack.compose("exec", "-T", "redis", "sh", "-c", f"set -f; redis-cli {command} 2>&1 || true")
+        assert re.search("NOAUTH|WRONGPASS|NOPERM", said), said
+    logs = stack.compose("logs", "--no-color")
+    assert "NOPERM" not in logs
+    assert not any(password in logs for password in stack.passwords.values())
+
+
 def test_only_loopback_is_published(stack: Stack) -> None:
     published = {
         (container["Config"]["Labels"]["com.docker.compose.service"], binding["HostIp"])

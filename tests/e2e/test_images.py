@@ -70,6 +70,18 @@ def test_keys_are_made_where_the_schema_is(stack: Stack) -> None:
     assert "somebody" in stack.compose("run", "--rm", "migrate", "python", "-m", "cli.keys", "list")
 
 
+def test_what_failed_is_replayed_and_redacted_there_too(stack: Stack) -> None:
+    stack.compose("stop", "worker")
+    task_id = stack.submit([REPORT])
+    stack.psql(f"UPDATE tasks SET status = 'FAILURE', error = 'lost', finished_at = now() WHERE id = '{task_id}'")
+    command = ("run", "--rm", "migrate", "python", "-m")
+    said = stack.compose(*command, "cli.replay", "--failed", "--since", "1h", "--model", "report_scorer")
+    assert said == "1 task will be scored again within seconds\n"
+    stack.compose("start", "worker")
+    assert stack.finished(task_id)["status"] == "SUCCESS"
+    assert "0 rows of" in stack.compose(*command, "cli.redact", "--older-than", "30d")
+
+
 def test_a_worker_image_of_each_runtime_scores_what_it_can(stack: Stack) -> None:
     worker, *_ = stack.containers("worker")
     (network,) = worker["NetworkSettings"]["Networks"]

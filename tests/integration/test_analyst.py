@@ -40,6 +40,9 @@ def test_the_analyst_reads_the_tables_that_are_marked(as_analyst: Callable[[str]
         "COPY tasks TO PROGRAM 'true'",
         "SELECT pg_read_file('postgresql.conf')",
         "SELECT * FROM keys",
+        "SELECT * FROM api_keys",
+        "SELECT hash FROM api_keys",
+        "SELECT url FROM webhooks",
         "SELECT * FROM alembic_version",
     ],
 )

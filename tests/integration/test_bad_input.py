@@ -56,7 +56,8 @@ def test_a_client_that_hangs_up_half_way_leaves_no_trace(platform: Platform) -> 
     before, log = stored(platform), platform.logs / "handler.log"
     read = log.stat().st_size
     body = rows({})
-    head = f"POST /submit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = "POST /submit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", platform.port)) as connection:
         connection.sendall(head.encode() + body[:-1])
     platform.submit(REPORT)  # the handler has seen the other one before this one

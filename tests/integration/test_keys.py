@@ -8,9 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
+from pydantic import ValidationError
 from sqlalchemy import Engine, text
 
 from handler import keyring
+from handler.settings import HandlerSettings
 from store import keys
 from tests.conftest import NewClient, Servers
 from tests.integration.test_handler_alone import closed as unreachable
@@ -23,6 +25,13 @@ NOBODYS = "019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01"
 
 def key_of(client: httpx.Client) -> str:
     return client.headers["Authorization"].removeprefix("Bearer ")
+
+
+def test_who_says_nothing_of_keys_requires_them(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    with handler(database_url, redis_url, tmp_path, AUTH="") as alone:
+        assert alone.client.get("/tasks").status_code == alone.client.post("/submit", json=[REPORT]).status_code == 401
+    with pytest.raises(ValidationError):
+        HandlerSettings(auth="false")  # type: ignore[arg-type]
 
 
 def test_every_operation_but_those_of_health_asks_for_a_key(closed: Platform) -> None:

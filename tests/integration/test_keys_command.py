@@ -1,9 +1,6 @@
 """`millrace keys` against a real database."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from cli.keys import keys as command
 from store import keys
-from tests.running import ROOT, free_port
+from tests.running import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -82,28 +79,3 @@ def test_an_unreachable_database_is_one_line_without_its_password(monkeypatch: p
     assert done.output.startswith("millrace keys: ")
     assert done.output.count("\n") == 1
     assert "hush" not in done.output
-
-
-def test_containers_without_the_rest_of_the_command_line_can_run_it() -> None:
-    """The handler's image has click, which uvicorn needs, and three files of cli/."""
-    copied = re.search(r"^COPY (cli/.*) cli/$", (ROOT / "Dockerfile").read_text(), re.M)
-    assert copied
-    assert "cli/keys.py" in copied[1].split()
-    probe = f"""
-import sys
-from importlib.abc import MetaPathFinder
-class Missing(MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name in ("rich", "psutil") or name.startswith("cli."):
-            allowed = {copied[1].split()!r}
-            if name.replace(".", "/") + ".py" not in allowed:
-                raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Missing())
-from cli.keys import keys
-keys()
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", probe, "create", "shop"], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert keys.id_in(done.stdout.strip())

@@ -23,6 +23,8 @@ def test_anothers_task_is_as_unknown_as_one_that_is_not_there(new_client: NewCli
     theirs.get(f"/task/{failed}", headers={"Prefer": "wait=30"})
     with closed_engine.begin() as connection:
         connection.execute(text("UPDATE tasks SET status = 'FAILURE' WHERE id = :id"), {"id": failed})
+        kept = "INSERT INTO task_inputs (task_id, payload) VALUES (:id, :payload)"  # so that it could be replayed
+        connection.execute(text(kept), {"id": failed, "payload": b"[]"})
     for task_id in (failed, ended):
         for verb, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/replay")):
             foreign = mine.request(verb, f"/task/{task_id}{path}", headers={"Prefer": "wait=5"})

@@ -43,12 +43,14 @@ def test_a_client_over_its_limit_is_told_when_to_come_back(database_url: str, re
 def test_without_keys_the_limit_is_each_addresss(database_url: str, redis_url: str, tmp_path: Path) -> None:
     with handler(database_url, redis_url, tmp_path, RATE_LIMIT="2/hour") as alone:
 
-        def submitted_from(address: str) -> int:
+        def submitted_from(address: str, *, claimed: str = "") -> int:
+            claim = {"X-Forwarded-For": claimed} if claimed else {}
             with httpx.Client(base_url=alone.url, transport=httpx.HTTPTransport(local_address=address)) as client:
-                return client.post("/submit", json=[REPORT]).status_code
+                return client.post("/submit", json=[REPORT], headers=claim).status_code
 
         assert [submitted_from("127.0.0.1") for _ in range(3)] == [202, 202, 429]
-        assert submitted_from("127.0.0.2") == 202
+        claimed = [submitted_from("127.0.0.2", claimed=f"10.0.0.{number}") for number in range(3)]
+        assert claimed == [202, 202, 429], "only of a proxy in FORWARDED_ALLOW_IPS it is believed"
 
 
 def test_without_a_limit_nobody_is_counted(database_url: str, redis_url: str, tmp_path: Path) -> None:

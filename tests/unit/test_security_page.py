@@ -63,3 +63,12 @@ def test_every_package_is_pinned_by_its_hash() -> None:
         for package in pinned:
             assert "--hash=sha256:" in package, f"{file.name}: {package.splitlines()[0]}"
         assert not re.search(r"https?://(?!.*# )", "\n".join(re.findall(r"^[^#\s].*$", file.read_text("utf-8"), re.M)))
+
+
+def test_whatever_installs_them_asks_for_the_hashes() -> None:
+    by_hand = re.findall(r"pip install (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert len(by_hand) == 2
+    assert all("--require-hashes" in line or "--no-deps" in line for line in by_hand)
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert "PIP_REQUIRE_HASHES=1" in dockerfile
+    assert "pip install" not in dockerfile  # but by deploy/docker/install, in the stage that says so

@@ -1,0 +1,39 @@
+"""Every endpoint that the handler has is in its OpenAPI document, but for the pages that show the document."""
+
+import json
+import os
+import subprocess
+import sys
+
+from tests.running import ROOT
+
+PAGES = {
+    *("GET /", "GET /docs", "GET /openapi.json", "HEAD /openapi.json"),
+    *(f"GET /swagger/{file}" for file in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")),
+}
+HIDDEN = PAGES | {"POST /models/{model}/submit"}  # which says that there is no such model
+
+PROBE = """
+import json
+from handler.app import create_app
+def routes(router):
+    for route in router.routes:
+        inner = getattr(route, "original_router", None)
+        yield from routes(inner) if inner else [(method, route.path) for method in route.methods]
+app = create_app()
+document = app.openapi()
+print(json.dumps({
+    "there": sorted(f"{method} {path}" for method, path in [*routes(app), *app._exact]),
+    "described": [f"{verb.upper()} {path}" for path, verbs in document["paths"].items() for verb in verbs],
+}))
+"""
+
+
+def test_there_is_no_endpoint_that_is_not_described() -> None:
+    places = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing", "REDIS_URL": "redis://127.0.0.1:1"}
+    environment = {**os.environ, **places, "AUTH": "required"}  # so that nothing is around the app
+    said = subprocess.check_output([sys.executable, "-c", PROBE], cwd=ROOT, env=environment, text=True)
+    found = json.loads(said.splitlines()[-1])
+    assert len(found["described"]) > 20
+    assert set(found["there"]) - set(found["described"]) == HIDDEN
+    assert set(found["described"]) <= set(found["there"])
