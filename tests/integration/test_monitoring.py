@@ -40,6 +40,13 @@ def expressions() -> Iterator[str]:
         yield from (variable["query"] for variable in dashboard["templating"]["list"])
 
 
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/metrics").is_success
+    except httpx.TransportError:
+        return False
+
+
 def exported(port: int) -> Iterator[str]:
     """Yield the names of a program's series."""
     for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", httpx.get(f"http://127.0.0.1:{port}/metrics").text, re.M):
@@ -50,7 +57,7 @@ def exported(port: int) -> Iterator[str]:
 def names(platform: Platform) -> set[str]:
     webhooks = platform.start_webhooks()
     try:
-        eventually(lambda: "metrics_served" in webhooks.log.read_text())
+        eventually(lambda: answers(platform.metrics["webhooks"]))
         return {name for port in platform.metrics.values() for name in exported(port)}
     finally:
         webhooks.stop()
@@ -67,6 +74,14 @@ def test_every_metric_of_ours_is_drawn_or_described(names: set[str]) -> None:
     ours = {re.sub("_(bucket|sum|count)$", "", name) for name in names if name.startswith("millrace_")}
     created = {name for name in ours if name.endswith("_created")}
     assert {name for name in ours - created if f"`{name}" not in described} == set()
+
+
+def test_what_an_alert_counts_is_told_before_the_first_of_it(platform: Platform) -> None:
+    causes = re.search(r'cause=~"([^"]+)"', ALERTS["SubmissionsRefused"]["expr"])
+    assert causes
+    told = httpx.get(f"http://127.0.0.1:{platform.metrics['handler']}/metrics").text
+    for cause in causes[1].split("|"):
+        assert f'millrace_requests_refused_total{{cause="{cause}"}} ' in told
 
 
 def test_names_follow_prometheus_conventions(names: set[str]) -> None:
