@@ -29,6 +29,10 @@ BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 STALE = 15.0
 """Seconds after which a backlog that could not be read again is no longer shown."""
 
+ALARMING = ("backlog-full", "store-unavailable", "internal-error")
+"""Kinds of problems that an alert asks for. They are told from the start: a series that begins at one has not increased
+for Prometheus, so it would miss the first."""
+
 UNKNOWN = "unknown"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -140,7 +144,7 @@ class Meters(Collector):
         self.requests = Requests(logged=access_log)
         self._submitted: Tally[tuple[str, Priority]] = Tally()
         self._inputs: Tally[tuple[str, Priority]] = Tally()
-        self.refused: Tally[str] = Tally()
+        self.refused: Tally[str] = Tally(dict.fromkeys(ALARMING, 0))
         """Requests that got a problem for an answer, by its kind."""
         self.commit_seconds = Histogram(
             "millrace_commit_duration_seconds", "Of a group of submissions", buckets=BOUNDS[:12], registry=registry

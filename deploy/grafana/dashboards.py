@@ -128,7 +128,7 @@ SERVICE = dashboard(
                 "Worker processes",
                 ('sum(millrace_worker_processes{state="ready"})', "ready"),
                 ('sum(millrace_worker_processes{state="busy"})', "busy"),
-                ("sum by (queue) (celery_queue_length)", "messages in {{queue}}"),
+                ("sum(flower_worker_online)", "workers that Flower hears"),
             ),
         ],
         [

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
+from models import drift
 from models.artifact import ArtifactMissing, current
 from models.confusion import draw
 from models.image_classifier.dataset import LABELS, Digits, digits, split
@@ -37,6 +38,7 @@ def evaluate(classifier: ImageClassifier, training: Digits, test: Digits) -> dic
     return {
         "data": {"source": "scikit-learn's digits", "sha256": test.sha256},
         "held_out_images": len(test),
+        "scores": drift.reference(classifier.predict({"image": test.files, "top_n": [1] * len(test)})["probability"]),
         "light_on_dark": measure(classifier, test),
         "dark_on_light": measure(classifier, test.inverted()),
         "enlarged_jpeg": measure(classifier, test.enlarged()),

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 from uuid_utils.compat import uuid7
 
-from models import artifact, drift
+from models import artifact, catalogue, drift
 from models.report_scorer.spec import SPEC
 from store.copying import copy
 from store.tables import tasks
@@ -67,6 +67,15 @@ def test_scores_that_moved_are_seen_although_older_ones_did_not(engine: Engine) 
 def test_a_few_scores_say_nothing(engine: Engine) -> None:
     store(engine, [0.9] * (drift.ENOUGH - 1))
     assert shown(engine) is None
+
+
+@pytest.mark.parametrize("model", ["image_classifier", "report_scorer", "text_classifier"])
+def test_a_model_with_a_score_comes_with_what_it_is_compared_with(model: str) -> None:
+    assert catalogue.specs()[model].score
+    held_out = artifact.current(model).evaluation["scores"]
+    assert len(held_out["shares"]) == len(held_out["edges"]) + 1 > 2
+    assert held_out["edges"] == sorted(set(held_out["edges"]))
+    assert sum(held_out["shares"]) == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize(

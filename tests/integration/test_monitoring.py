@@ -70,6 +70,14 @@ def test_every_metric_of_ours_is_drawn_or_described(names: set[str]) -> None:
     assert {name for name in ours - created if f"`{name}" not in described} == set()
 
 
+def test_what_an_alert_counts_is_told_before_the_first_of_it(platform: Platform) -> None:
+    causes = re.search(r'cause=~"([^"]+)"', ALERTS["SubmissionsRefused"]["expr"])
+    assert causes
+    told = httpx.get(f"http://127.0.0.1:{platform.metrics['handler']}/metrics").text
+    for cause in causes[1].split("|"):
+        assert f'millrace_requests_refused_total{{cause="{cause}"}} ' in told
+
+
 def test_names_follow_prometheus_conventions(names: set[str]) -> None:
     """Lower case, base units, and a unit or `total` at the end: https://prometheus.io/docs/practices/naming/"""
     for name in names:
