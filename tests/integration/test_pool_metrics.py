@@ -72,6 +72,11 @@ def attendant(platform: Platform) -> psutil.Process:
     return found
 
 
+def wait_until_ready(platform: Platform) -> None:
+    """Wait for every process, killed ones' successors too: a start takes seconds, many where others use the machine."""
+    eventually(lambda: all_ready(platform), within=90)
+
+
 def all_ready(platform: Platform) -> bool:
     return told(platform, "millrace_worker_processes", state="ready") == PROCESSES and len(children(platform)) == 3
 
@@ -130,7 +135,7 @@ def test_a_task_that_fails_is_counted_by_its_cause(pooled: Platform) -> None:
 
 
 def test_the_state_of_every_process_is_shown(pooled: Platform) -> None:
-    eventually(lambda: all_ready(pooled))
+    wait_until_ready(pooled)
     eventually(lambda: told(pooled, "millrace_model_processes", **REPORTS, state="ready") == PROCESSES)
     assert told(pooled, "millrace_model_load_seconds", **REPORTS) > 0
     assert told(pooled, "millrace_worker_cpu_seconds_total") > 0
@@ -141,14 +146,15 @@ def test_the_state_of_every_process_is_shown(pooled: Platform) -> None:
 
 
 def test_a_killed_process_is_ready_no_more_and_its_counts_stay(pooled: Platform) -> None:
-    eventually(lambda: all_ready(pooled))
+    wait_until_ready(pooled)
     before = counted(pooled)
     taken_back = told(pooled, "millrace_rescues_total", kind="taken_back")
     retries = told(pooled, "millrace_task_retries_total", **REPORTS)
-    task_ids = [pooled.submit(*[REPORT] * BATCH) for _ in range(20)]
     victims = scoring(pooled)
+    task_ids: list[str] = []
 
     def caught() -> bool:
+        task_ids.extend(pooled.submit(*[REPORT] * BATCH) for _ in range(PROCESSES))
         for victim in victims:
             victim.suspend()
         if pooled.client.get("/tasks", params={"status": "STARTED"}).json()["tasks"]:
@@ -157,16 +163,16 @@ def test_a_killed_process_is_ready_no_more_and_its_counts_stay(pooled: Platform)
             victim.resume()
         return False
 
-    eventually(caught, every=0.01)
+    eventually(caught, every=0)
     kill(*victims)
     eventually(lambda: told(pooled, "millrace_worker_processes", state="ready") < PROCESSES)
     assert {pooled.finished(task_id)["status"] for task_id in task_ids} == {"SUCCESS"}
-    eventually(lambda: all_ready(pooled))
+    wait_until_ready(pooled)
     assert told(pooled, "millrace_rescues_total", kind="taken_back") > taken_back
     assert told(pooled, "millrace_task_retries_total", **REPORTS) > retries
     tasks, predictions = counted(pooled)
     # What a process had stored and not yet counted when it was killed is all that may be missing: a chunk each.
-    assert before[0] + 20 - PROCESSES <= tasks <= before[0] + 20
+    assert before[0] + len(task_ids) - PROCESSES <= tasks <= before[0] + len(task_ids)
     assert predictions - before[1] == (tasks - before[0]) * BATCH
 
 
@@ -174,19 +180,19 @@ def test_processes_that_come_and_go_leave_no_more_files_than_there_are_places(po
     (folder,) = Path(tempfile.gettempdir()).glob(f"{FOLDERS}{pooled.handler.pid}-*")
     for _ in range(2):
         kill(*children(pooled))
-        eventually(lambda: all_ready(pooled))
+        wait_until_ready(pooled)
         pooled.finished(pooled.submit(REPORT))
     assert len(list(folder.glob("counter_*.db"))) <= PROCESSES + 1
     assert len(list(folder.iterdir())) <= (PROCESSES + 1) * 6
 
 
 def test_idle_processes_that_are_killed_lose_no_count_and_none_is_counted_twice(pooled: Platform) -> None:
-    eventually(lambda: all_ready(pooled))
+    wait_until_ready(pooled)
     before, was = counted(pooled), stored(pooled)
     for _ in range(2):
         kill(*scoring(pooled))
         pooled.finished(pooled.submit(REPORT, REPORT))
-        eventually(lambda: all_ready(pooled))
+        wait_until_ready(pooled)
     now, by_the_database = counted(pooled), stored(pooled)
     assert [a - b for a, b in zip(now, before, strict=True)] == [2, 4]
     assert [a - b for a, b in zip(by_the_database, was, strict=True)] == [2, 4]
@@ -194,15 +200,17 @@ def test_idle_processes_that_are_killed_lose_no_count_and_none_is_counted_twice(
 
 def test_another_attendant_counts_on_and_looks_anew(pooled: Platform) -> None:
     pooled.finished(pooled.submit(*[REPORT] * drift.ENOUGH))
-    eventually(lambda: all_ready(pooled))
-    kept = ("millrace_rescues_total", "millrace_webhook_attempts_total")
+    late = pooled.client.post("/submit", params={"deadline": "0.000001"}, json=[REPORT]).json()["task_id"]
+    assert pooled.finished(late)["status"] == "EXPIRED"
+    wait_until_ready(pooled)
+    kept = ("millrace_rescues_total", "millrace_rescue_last_round_timestamp_seconds")
     before = [told(pooled, name) for name in kept]
     assert all(before)
     old = attendant(pooled)
     kill(old)
-    eventually(lambda: all_ready(pooled) and attendant(pooled).pid != old.pid)
+    eventually(lambda: all_ready(pooled) and attendant(pooled).pid != old.pid, within=90)
     eventually(lambda: ("millrace_score_drift_index", REPORTS | {"version": "1.0.0"}) in series(pooled, "handler"))
-    assert [told(pooled, name) for name in kept] == before
+    assert all(now >= then for now, then in zip((told(pooled, name) for name in kept), before, strict=True))
 
 
 def series(platform: Platform, program: str) -> list[tuple[str, dict[str, str]]]:
