@@ -208,3 +208,16 @@ def test_reads_that_wait_hold_up_no_commit(database_url: str, redis_url: str, tm
             submitted = alone.client.post("/submit", json=[REPORT])
         reading.join()
         assert submitted.status_code == 202
+
+
+def test_an_odd_answer_of_postgres_does_not_end_the_look_at_the_backlog(
+    database_url: str, redis_url: str, tmp_path: Path, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE tasks ALTER n_inputs DROP NOT NULL"))
+    with handler(database_url, redis_url, tmp_path) as alone:
+        task_id = alone.submit(REPORT)
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE tasks SET n_inputs = NULL WHERE id = :id"), {"id": task_id})
+        log = tmp_path / "handler.log"
+        eventually(lambda: log.read_text().count("backlog_unknown") > 1, within=10)
