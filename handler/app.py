@@ -99,8 +99,10 @@ def create_app() -> ASGIApp:
         engine = connect_async(
             str(store.database_url), pool_size=store.database_pool_size, timeout=store.database_timeout_seconds
         )
+        # A commit that answers many waits for no read.
+        commits = connect_async(str(store.database_url), pool_size=1, timeout=store.database_timeout_seconds)
         broker, stop_broker, close_broker = await asyncio.to_thread(_broker, brokers, registry)
-        intake = Intake(engine, broker, meters)
+        intake = Intake(commits, broker, meters)
         waiters = Waiters(broker)
         backlog = Backlog(engine, settings.max_backlog_inputs)
         patience = Patience(settings.body_timeout_seconds)
@@ -140,6 +142,7 @@ def create_app() -> ASGIApp:
                 await task
         await intake.drain()
         await asyncio.to_thread(close_broker)
+        await commits.dispose()
         await engine.dispose()
         await asyncio.to_thread(tracing.stop)
         if exported is not None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from time import monotonic
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handler.problems import Refused
@@ -77,7 +76,7 @@ class Backlog:
                 self._waiting = sum(inputs for _, inputs, _ in queues.values())
                 self._note_done(sum(done for _, _, done in loads.values()))
                 self._admitted -= admitted  # they are in the sample now, or were not stored after all
-            except (SQLAlchemyError, OSError) as error:
+            except Exception as error:  # PostgreSQL is away, or said what nobody expected: looking must go on
                 log.warning("backlog_unknown", error=str(error))
             await asyncio.sleep(INTERVAL)
 

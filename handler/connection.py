@@ -20,6 +20,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._in_head = False
+        self._begun = False
         self._head = 0
         self._late: Any = None
 
@@ -32,16 +33,20 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._begun = False
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
-            self._head += len(data)
+            if not self._begun:  # else most of it may be the body of the request before
+                self._head += len(data)
             if self._head > MAX_HEAD:
                 self.send_400_response(f"The head of the request is over {MAX_HEAD} bytes.")
             elif self._late is None:
                 self._wait()
+        elif self._late is None and self._is_idle() and not self.transport.is_closing():
+            self._wait()  # what came begins no head, and has ended the time of keep-alive all the same
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._in_head = self._begun = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -54,10 +59,13 @@ class Connection(HttpToolsProtocol):
         self._late = self.loop.call_later(PATIENCE, self._give_up)
 
     def _give_up(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._wait()  # the request before this one is still being answered
-        else:
+        if self._is_idle():
             self.transport.close()
+        else:
+            self._wait()  # the request before this one is still being answered
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def _forget_timer(self) -> None:
         if self._late is not None:

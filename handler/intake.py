@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.broker import Sender
 from broker.message import MAX_TASKS
-from broker.publisher import PublishFailed
 from handler.meters import Meters
 from store import accepting
 from store.accepting import Accepted, Submission
@@ -154,7 +153,8 @@ class Intake:
         ((model, priority),) = queues
         try:
             waiting = await self._in_thread(self._sender.waiting, model)
-        except PublishFailed:
+        except Exception as error:  # whatever it was: publishing goes on, and says itself whether it can
+            log.warning("queue_unknown", model=model, error=str(error))
             return False
         return waiting[priority] >= ENOUGH
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -171,37 +172,84 @@ def test_connections_that_say_nothing_keep_nobody_waiting(platform: Platform) ->
             connection.close()
 
 
+@asynccontextmanager
+async def serving(answer: Any) -> AsyncIterator[int]:
+    """Serve an application of the test's own, in this process, and give its port."""
+    config = uvicorn.Config(answer, port=free_port(), http=Connection, lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn tells by this alone
+        await asyncio.sleep(0.01)
+    try:
+        yield config.port
+    finally:
+        server.should_exit = True
+        await running
+
+
+async def heard(port: int, *pieces: bytes, apart: float = 0.1) -> list[int]:
+    """Send the pieces, wait until the connection is closed, and return the statuses that came."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    said = b""
+    with suppress(ConnectionError):  # it was closed while there was more to send
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(apart)
+        said = await asyncio.wait_for(reader.read(), 3)
+    writer.close()
+    return statuses(said)
+
+
+async def no_content(send: Any) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+WHOLE = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
 async def test_a_head_that_does_not_come_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a server of its own, with less patience: silent from the start, half-way, and after a first request."""
     monkeypatch.setattr("handler.connection.PATIENCE", 0.5)
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(0.7)  # however long that takes, patience is with the head alone
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body"})
+        await no_content(send)
 
-    config = uvicorn.Config(answer, port=free_port(), http=Connection, lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells by this alone
-        await asyncio.sleep(0.01)
-
-    async def heard(*pieces: bytes) -> list[int]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", config.port)
-        said = b""
-        with suppress(ConnectionError):  # it was closed while there was more to send
-            for piece in pieces:
-                writer.write(piece)
-                await asyncio.sleep(0.1)
-            said = await asyncio.wait_for(reader.read(), 3)  # until it is closed
-        writer.close()
-        return statuses(said)
-
-    whole = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    try:
-        dripping = [b"GET / HTTP/1.1\r\n", *[b"X-Slow: 1\r\n"] * 9]
-        found = await asyncio.gather(heard(), heard(b"G"), heard(*dripping), heard(whole, b"GET / HT"))
-    finally:
-        server.should_exit = True
-        await serving
+    dripping = [b"GET / HTTP/1.1\r\n", *[b"X-Slow: 1\r\n"] * 9]
+    async with serving(answer) as port:
+        found = await asyncio.gather(
+            heard(port), heard(port, b"G"), heard(port, *dripping), heard(port, WHOLE, b"GET / HT")
+        )
     assert found == [[], [], [], [204]]
+
+
+async def test_a_request_is_whole_whatever_body_came_with_the_begin_of_its_head() -> None:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await no_content(send)
+
+    large = post(b"Content-Length: 70000", body=b"x" * 70_000)
+    last = b"GET / HTTP/1.1\r\nConnection: close\r\n"
+    async with serving(answer) as port:
+        assert await heard(port, large + last, b"Host: x\r\n\r\n") == [204, 204]
+        half = large[:20]  # and where the first head is in two pieces itself
+        assert await heard(port, half, large[20:] + last, b"Host: x\r\n\r\n") == [204, 204]
+
+
+async def test_what_begins_no_head_holds_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty lines behind an answer, or the rest of a body that was answered early: keep-alive is over with them."""
+    monkeypatch.setattr("handler.connection.PATIENCE", 0.5)
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await no_content(send)  # whatever body there is
+
+    half = post(b"Content-Length: 1000", body=b"x" * 500)
+    async with serving(answer) as port:
+        found = await asyncio.gather(
+            heard(port, WHOLE, b"\r\n"),
+            heard(port, half, *[b"x"] * 3),
+            heard(port, half, b"x" * 500 + WHOLE, WHOLE.replace(b"Host", b"Connection: close\r\nHost")),
+        )
+    assert found == [[204], [204], [204, 204, 204]]

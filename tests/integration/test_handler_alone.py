@@ -196,3 +196,28 @@ async def test_a_submission_that_cannot_be_stored_harms_none_of_its_group(
             sent = await asyncio.gather(*(client.post("/submit", json=[REPORT] * size) for size in sizes))
         assert [answer.status_code for answer in sent] == [500 if size == 3 else 202 for size in sizes]
         assert count(engine, "tasks") == 40
+
+
+def test_reads_that_wait_hold_up_no_commit(database_url: str, redis_url: str, tmp_path: Path, engine: Engine) -> None:
+    with handler(database_url, redis_url, tmp_path, DATABASE_POOL_SIZE="1") as alone:
+        with engine.begin() as holder:
+            holder.execute(text("LOCK TABLE workers IN ACCESS EXCLUSIVE MODE"))
+            reading = Thread(target=lambda: httpx.get(f"{alone.url}/workers", timeout=30))
+            reading.start()
+            time.sleep(1.5)  # by then that, or the look at the backlog, has the one connection
+            submitted = alone.client.post("/submit", json=[REPORT])
+        reading.join()
+        assert submitted.status_code == 202
+
+
+def test_an_odd_answer_of_postgres_does_not_end_the_look_at_the_backlog(
+    database_url: str, redis_url: str, tmp_path: Path, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE tasks ALTER n_inputs DROP NOT NULL"))
+    with handler(database_url, redis_url, tmp_path) as alone:
+        task_id = alone.submit(REPORT)
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE tasks SET n_inputs = NULL WHERE id = :id"), {"id": task_id})
+        log = tmp_path / "handler.log"
+        eventually(lambda: log.read_text().count("backlog_unknown") > 1, within=10)
