@@ -20,7 +20,8 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._in_head = False
-        self._begun = False
+        self._between = True  # two requests
+        self._begun = 0
         self._head = 0
         self._late: Any = None
 
@@ -33,10 +34,10 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._begun = False
+        between, self._begun = self._between, 0
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
-            if not self._begun:  # else most of it may be the body of the request before
+            if self._begun == 0 or (self._begun == 1 and between):  # else it begins with another request, or its body
                 self._head += len(data)
             if self._head > MAX_HEAD:
                 self.send_400_response(f"The head of the request is over {MAX_HEAD} bytes.")
@@ -46,7 +47,9 @@ class Connection(HttpToolsProtocol):
             self._wait()  # what came begins no head, and has ended the time of keep-alive all the same
 
     def on_message_begin(self) -> None:
-        self._in_head = self._begun = True
+        self._in_head = True
+        self._between = False
+        self._begun += 1
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -54,6 +57,10 @@ class Connection(HttpToolsProtocol):
         self._head = 0
         self._forget_timer()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._between = True
+        super().on_message_complete()
 
     def _wait(self) -> None:
         self._late = self.loop.call_later(PATIENCE, self._give_up)
