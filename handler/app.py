@@ -5,7 +5,7 @@ import gc
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from types import FrameType
 from typing import Any
 
@@ -26,8 +26,10 @@ from handler.intake import Intake
 from handler.keyring import Keyring
 from handler.meters import Counted, Meters, Waiting, templates
 from handler.own_site import OwnSite
+from handler.parts import running
 from handler.patience import Patience
 from handler.rate import Limiter, Rate
+from handler.room import Room
 from handler.routes import endpoints, health, inference_protocol, models, submissions, tasks, workers
 from handler.services import Services, prediction_tables
 from handler.settings import HandlerSettings
@@ -124,22 +126,20 @@ def create_app() -> ASGIApp:
             Keyring(engine) if guarded else None,
             Limiter(Rate.parse(settings.rate_limit)) if settings.rate_limit else None,
             patience,
+            Room(settings.max_body_bytes),
         )
-        running = [asyncio.create_task(part.run()) for part in (intake, waiters, backlog, patience)]
+        parts = [intake.run, waiters.run, backlog.run, patience.run]
         if (keyring := app.state.services.keyring) is not None:
-            running.append(asyncio.create_task(keyring.run()))
+            parts.append(keyring.run)
         else:
             log.warning("auth_off", meaning="whoever can connect may submit, and read and cancel every task")
         _before_stopping(waiters.close)
         _before_stopping(stop_broker)
-        log.info("handler_started")
-        gc.freeze()  # what lives as long as the process need not be looked at again and again
-        gc.set_threshold(GARBAGE)
-        yield
-        for task in running:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        async with running(parts):
+            log.info("handler_started")
+            gc.freeze()  # what lives as long as the process need not be looked at again and again
+            gc.set_threshold(GARBAGE)
+            yield
         await intake.drain()
         await asyncio.to_thread(close_broker)
         await commits.dispose()

@@ -52,6 +52,7 @@ async def read(request: Request, max_bytes: int) -> tuple[InferRequest, bytes]:
     body = await bounded(request, max_bytes)
     if (coding := content_encoding(request)) != "identity":
         body = _unpacked(body, coding, max_bytes)
+        request.app.state.services.room.take(len(body))
     given = request.headers.get(HEADER_LENGTH, str(len(body)))
     length = int(given) if re.fullmatch("[0-9]{1,12}", given) else -1
     if not 0 <= length <= len(body):

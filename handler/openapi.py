@@ -68,7 +68,7 @@ _DOCUMENTED: dict[int, tuple[Any, ...]] = {
         "Not scored within 30 s. It will be: read it at GET /task/019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01.",
     ),
     503: (
-        "PostgreSQL cannot be reached, or too many inputs wait (backlog-full); try again later",
+        "PostgreSQL cannot be reached, or too much waits (backlog-full); try again later",
         "store-unavailable",
         "The database cannot serve this now; try again in 5 s.",
     ),

@@ -9,8 +9,8 @@ from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from handler.patience import Patience
 from handler.problems import Refused
+from handler.services import Services
 
 JSON = "application/json"
 FORM = "multipart/form-data"
@@ -38,19 +38,23 @@ def content_encoding(request: Request) -> str:
 async def bounded(request: Request, max_bytes: int) -> bytes:
     """Return the body, whatever it is.
 
-    Raises Refused for one that is too large, before all of it has come, and for one that takes too long to come.
+    Raises Refused for one that is too large, or for which there is no room at present, before all of it has come, and
+    for one that takes too long to come.
     """
     chunks = []
     size = int(request.headers.get("content-length", 0))
     if size <= max_bytes:
+        services: Services = request.app.state.services
+        services.room.look(size)
         size = 0
-        patience: Patience = request.app.state.services.patience
+        patience = services.patience
         reading = patience.begin()
         try:
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > max_bytes:
                     break
+                services.room.take(len(chunk))
                 chunks.append(chunk)
         finally:
             if patience.end(reading):

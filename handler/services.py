@@ -12,6 +12,7 @@ from handler.intake import Intake
 from handler.keyring import Keyring
 from handler.patience import Patience
 from handler.rate import Limiter
+from handler.room import Room
 from handler.settings import HandlerSettings
 from handler.waiters import Waiters
 from models.contract import Manifest, Spec
@@ -37,6 +38,7 @@ class Services:
     keyring: Keyring | None
     limiter: Limiter | None
     patience: Patience
+    room: Room
 
 
 def prediction_tables(specs: dict[str, Spec]) -> dict[str, Table]:

@@ -1,13 +1,16 @@
 """Small bodies that would be large: they cost a refusal, or their own task, and the worker's memory stays as it was."""
 
+import socket
 import struct
 import zlib
 from base64 import b64encode
+from contextlib import ExitStack, suppress
 
 import psutil  # type: ignore[import-untyped]
 
+from handler.room import LIMIT
 from tests.images import chunk
-from tests.running import REPORT, Platform
+from tests.running import REPORT, Platform, eventually
 
 SUBMIT = "/models/image_classifier/submit"
 MB = 2**20
@@ -47,3 +50,23 @@ def test_a_compressed_body_is_not_unpacked(platform: Platform) -> None:
     for coding in ("gzip", "deflate", "br", "identity, gzip"):
         headers = {"Content-Type": "application/json", "Content-Encoding": coding}
         assert platform.client.post("/submit", content=packed, headers=headers).status_code == 415
+
+
+def test_many_large_bodies_at_once_are_refused_before_they_fill_the_memory(platform: Platform) -> None:
+    size = 8 * MB
+    head = (
+        f"POST {SUBMIT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    )
+    with ExitStack() as held:
+        for _ in range(LIMIT // size + 2):
+            connection = held.enter_context(socket.create_connection(("127.0.0.1", platform.port), timeout=10))
+            with suppress(ConnectionError):  # the last ones are refused before they have sent all
+                connection.sendall(head.encode() + b" " * (size - 1))
+
+        def refused() -> bool:
+            answer = platform.client.post("/submit", json=[REPORT] * 2_000)
+            return answer.status_code == 503 and answer.headers["retry-after"] == "1"
+
+        eventually(refused)
+        assert psutil.Process(platform.handler.pid).memory_info().rss < LIMIT + 300 * MB
+    eventually(lambda: platform.client.post("/submit", json=[REPORT]).status_code == 202)

@@ -1,6 +1,9 @@
 """What the handler does when something is missing: the worker, Redis, PostgreSQL, the schema, a commit."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +14,7 @@ from threading import Thread
 import httpx
 from sqlalchemy import Engine, text
 
-from tests.running import REPORT, Platform, eventually, free_port
+from tests.running import REPORT, ROOT, Platform, eventually, free_port
 
 
 @contextmanager
@@ -221,3 +224,28 @@ def test_an_odd_answer_of_postgres_does_not_end_the_look_at_the_backlog(
             connection.execute(text("UPDATE tasks SET n_inputs = NULL WHERE id = :id"), {"id": task_id})
         log = tmp_path / "handler.log"
         eventually(lambda: log.read_text().count("backlog_unknown") > 1, within=10)
+
+
+PROGRAM = """
+import asyncio
+from handler.parts import running
+
+async def ends() -> None:
+    raise ValueError("nobody knows why")
+
+async def goes_on() -> None:
+    await asyncio.sleep(60)
+
+async def main() -> None:
+    async with running([ends, goes_on]):
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_a_handler_that_has_lost_a_part_of_itself_ends() -> None:
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=50, cwd=ROOT)
+    assert ended.returncode == -signal.SIGTERM, ended.stderr
+    assert "part_ended" in ended.stdout
+    assert "nobody knows why" in ended.stdout + ended.stderr
