@@ -170,14 +170,17 @@ def test_a_replay_that_meets_retention_leaves_no_task_without_inputs(engine: Eng
         with engine.begin() as connection:
             replayed.append(verdicts.replay_these(connection, [failed_id]))
 
+    def waits() -> bool:
+        with engine.connect() as connection:
+            lock = text("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+            return connection.execute(lock).rowcount > 0
+
     with engine.begin() as connection:
         connection.execute(text("SELECT FROM tasks FOR UPDATE"))  # as retention does it, too
         connection.execute(text("DELETE FROM task_inputs"))
         beside = threading.Thread(target=replay)
         beside.start()
-        waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        with engine.connect() as looking:
-            eventually(lambda: looking.execution_options(isolation_level="AUTOCOMMIT").execute(text(waits)).rowcount)
+        eventually(waits)
     beside.join()
     assert replayed == [set()]
 
