@@ -9,7 +9,10 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin millrace
+COPY deploy/docker/with-secrets /usr/local/bin/
+RUN chmod 755 /usr/local/bin/with-secrets
 WORKDIR /app
+ENTRYPOINT ["with-secrets"]
 
 
 # The packages: by hash, and wheels only, so that no stage needs a compiler. pip stays outside the virtual environment.
@@ -67,38 +70,44 @@ RUN install /tmp/worker-ctranslate2-gpu.txt
 # Our code, readable for everyone whatever the checkout's umask was.
 FROM base AS code
 COPY models models
+COPY registry registry
+COPY runtimes runtimes
+COPY serving serving
 COPY store store
 COPY telemetry telemetry
 
-# Whoever loads no model needs its spec, its version and its evaluation, neither its files nor what runs them.
+# Whoever loads no model needs its spec only: the registry has the files.
 FROM code AS light-code
-RUN find models -name model.py -delete \
-    && find models -path '*/artifact/*' -type f ! -name CURRENT ! -name manifest.json ! -name evaluation.json -delete
+RUN find models -name model.py -delete && rm -r models/*/artifact
 
 FROM light-code AS handler-code
 COPY broker broker
-COPY cli/__init__.py cli/keys.py cli/local.py cli/webhook_secret.py cli/redact.py cli/
+COPY cli/__init__.py cli/database.py cli/encoding.py cli/keys.py cli/webhook_secret.py cli/redact.py cli/
+COPY devstack/__init__.py devstack/local.py devstack/
 COPY handler handler
 COPY migrations migrations
 COPY webhooks webhooks
 RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
 
-FROM light-code AS migrate-code
+# It registers the artifacts of the repository.
+FROM code AS migrate-code
 COPY alembic.ini ./
-COPY cli/__init__.py cli/keys.py cli/local.py cli/redact.py cli/replay.py cli/
+COPY cli/__init__.py cli/database.py cli/encoding.py cli/keys.py cli/passwords.py cli/redact.py cli/replay.py cli/sql.py cli/
+COPY cli/models cli/models
+COPY devstack/__init__.py devstack/local.py devstack/
 COPY migrations migrations
 COPY webhooks webhooks
 RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
 
 FROM light-code AS rescue-code
 COPY broker broker
+COPY rescue rescue
 COPY webhooks webhooks
-COPY worker worker
 RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
 
 FROM code AS worker-code
+RUN rm -r models/*/artifact
 COPY broker broker
-COPY webhooks webhooks
 COPY worker worker
 RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
 
@@ -108,28 +117,31 @@ COPY broker broker
 COPY handler handler
 COPY migrations migrations
 COPY pool pool
+COPY rescue rescue
 COPY webhooks webhooks
 COPY worker worker
 RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
 
-# The models that an image's runtime can run; `models.unservable` names the others.
+# The models that an image's runtime can run; `serving.unservable` names the others.
 FROM worker-xgboost-packages AS worker-xgboost-code
 COPY --from=worker-code /app ./
-RUN python -m models.unservable > /tmp/unservable && xargs rm -r < /tmp/unservable
+RUN python -m serving.unservable > /tmp/unservable && xargs rm -r < /tmp/unservable
 
 FROM worker-onnx-packages AS worker-onnx-code
 COPY --from=worker-code /app ./
-RUN python -m models.unservable > /tmp/unservable && xargs rm -r < /tmp/unservable
+RUN python -m serving.unservable > /tmp/unservable && xargs rm -r < /tmp/unservable
 
 FROM worker-ctranslate2-packages AS worker-ctranslate2-code
 COPY --from=worker-code /app ./
-RUN python -m models.unservable > /tmp/unservable && xargs rm -r < /tmp/unservable
+RUN python -m serving.unservable > /tmp/unservable && xargs rm -r < /tmp/unservable
 
 
 FROM base AS flower
 LABEL org.opencontainers.image.title="millrace-flower" \
       org.opencontainers.image.description="Millrace: the dashboard of its Celery workers"
 COPY --from=flower-packages /opt/venv /opt/venv
+# What bounds its memory: the deliveries that it remembers, and the seconds for which it remembers a worker that is gone.
+ENV FLOWER_MAX_TASKS=2000 FLOWER_PURGE_OFFLINE_WORKERS=300
 USER 10001:10001
 EXPOSE 5566
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-c", "import http.client as h; \
@@ -139,6 +151,7 @@ CMD ["celery", "flower", "--address=0.0.0.0", "--port=5566"]
 FROM base AS migrate
 LABEL org.opencontainers.image.title="millrace-migrate" \
       org.opencontainers.image.description="Millrace: brings the schema of its database up to date; keys, replays, redaction"
+COPY deploy/docker/millrace /usr/local/bin/
 COPY --from=migrate-packages /opt/venv /opt/venv
 COPY --from=migrate-code /app /app
 USER 10001:10001
@@ -147,18 +160,18 @@ CMD ["alembic", "upgrade", "head"]
 
 FROM base AS rescue
 LABEL org.opencontainers.image.title="millrace-rescue" \
-      org.opencontainers.image.description="Millrace: brings lost tasks back, or, as worker.webhooks, delivers webhooks"
+      org.opencontainers.image.description="Millrace: brings lost tasks back, or, as webhooks, delivers webhooks"
 COPY --from=rescue-packages /opt/venv /opt/venv
 COPY --from=rescue-code /app /app
 USER 10001:10001
-HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["python", "-m", "worker.alive", "rescue"]
-CMD ["python", "-m", "worker.rescue"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["with-secrets", "python", "-m", "rescue.liveness"]
+CMD ["python", "-m", "rescue"]
 
 # Worker processes are the parallelism; their threads would fight over the cores.
 FROM base AS worker-base
 ENV OMP_NUM_THREADS=1
 USER 10001:10001
-HEALTHCHECK --interval=20s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.alive"]
+HEALTHCHECK --interval=20s --timeout=10s --start-period=60s CMD ["with-secrets", "python", "-m", "worker.liveness"]
 CMD ["python", "-m", "worker"]
 
 FROM worker-base AS worker-xgboost
@@ -197,12 +210,12 @@ LABEL org.opencontainers.image.title="millrace-pool" \
       org.opencontainers.image.description="Millrace: the HTTP API, which scores in processes of its own"
 COPY --from=pool-packages /opt/venv /opt/venv
 COPY --from=pool-code /app /app
-ENV ENGINE=pool OMP_NUM_THREADS=1 PORT=8081
+ENV ENGINE=pool OMP_NUM_THREADS=1 PORT=8081 UVICORN_HOST=0.0.0.0
 USER 10001:10001
 EXPOSE 8081
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python", "-c", "import http.client as h, os; \
-c = h.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=3); c.request('GET', '/health/live'); exit(c.getresponse().status != 200)"]
-CMD ["sh", "-c", "exec uvicorn --factory handler.app:create_app --host=0.0.0.0 --port=$PORT --no-access-log \
+c = h.HTTPConnection('localhost', int(os.environ['PORT']), timeout=3); c.request('GET', '/health/live'); exit(c.getresponse().status != 200)"]
+CMD ["sh", "-c", "exec uvicorn --factory handler.app:create_app --port=$PORT --no-access-log \
 --timeout-graceful-shutdown=2 --http=handler.connection:Connection"]
 
 FROM base AS handler
@@ -210,9 +223,10 @@ LABEL org.opencontainers.image.title="millrace-handler" \
       org.opencontainers.image.description="Millrace: the HTTP API"
 COPY --from=handler-packages /opt/venv /opt/venv
 COPY --from=handler-code /app /app
+ENV UVICORN_HOST=0.0.0.0
 USER 10001:10001
 EXPOSE 8081
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-c", "import http.client as h; \
-c = h.HTTPConnection('127.0.0.1', 8081, timeout=3); c.request('GET', '/health/live'); exit(c.getresponse().status != 200)"]
-CMD ["uvicorn", "--factory", "handler.app:create_app", "--host=0.0.0.0", "--port=8081", "--no-access-log", \
+c = h.HTTPConnection('localhost', 8081, timeout=3); c.request('GET', '/health/live'); exit(c.getresponse().status != 200)"]
+CMD ["uvicorn", "--factory", "handler.app:create_app", "--port=8081", "--no-access-log", \
      "--timeout-graceful-shutdown=10", "--http=handler.connection:Connection"]

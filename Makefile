@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FOREIGN := .venv-foreign
 MODEL ?= report_scorer
 
-.PHONY: up test check audit fmt train requirements images test-compose test-faults bench bench-peers clean help
+.PHONY: up test check docs audit fmt train requirements images test-compose test-faults test-foreign soak bench bench-peers clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -14,8 +15,10 @@ up: $(VENV)/local ## run everything on this machine: http://127.0.0.1:8081 (ENGI
 	@exec $(BIN)/millrace up
 
 test: $(VENV)/dev ## the tests, on real Postgres, Redis and workers
-	$(BIN)/pytest -n 3 --dist loadfile -m "not alone" $(ARGS)
-	$(BIN)/pytest -m alone $(ARGS) || [ $$? -eq 5 ] # 5: ARGS has chosen none of them
+	@# Both halves run, whatever becomes of the first; 5 is pytest's word that ARGS has chosen nothing in one of them.
+	@$(BIN)/pytest -n 3 --dist loadfile -m "not alone" $(ARGS); beside=$$?; \
+	$(BIN)/pytest -m alone $(ARGS); alone=$$?; \
+	case $$beside,$$alone in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac
 
 check: $(VENV)/dev ## format, lint, types, import floors, Dockerfile, workflows, schema
 	$(BIN)/ruff format --check
@@ -26,6 +29,10 @@ check: $(VENV)/dev ## format, lint, types, import floors, Dockerfile, workflows,
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --quiet --offline .github/workflows
 	$(BIN)/python -m tests.schema_check
+
+docs: $(VENV)/dev $(VENV)/docs ## the documentation as a site in build/site, its reference from the code; a dead link fails
+	$(BIN)/python -m docs.generate
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs . build/site
 
 fmt: $(VENV)/dev ## format and mend what can be mended
 	$(BIN)/ruff format
@@ -52,14 +59,23 @@ images: ## build every image as millrace-<target>:TAG
 test-faults: $(VENV)/dev ## the long fault suite: FAULT_SEED, FAULT_SECONDS
 	$(BIN)/pytest -s -m faults --timeout 3600 tests/faults $(ARGS)
 
-PROGRAMS := handler migrate rescue pool worker worker-xgboost worker-onnx worker-ctranslate2 \
-	worker-ctranslate2-gpu flower train local bench convert
+test-foreign: $(VENV)/dev ## other people's clients, generators and servers, as far as they can be installed
+	@$(MAKE) --no-print-directory $(FOREIGN)/npm \
+		|| echo "The clients and generators cannot be installed here, so the tests that need them skip." >&2
+	$(BIN)/pytest -m foreign tests/foreign $(ARGS)
+
+soak: $(VENV)/dev ## 26 minutes of load, and whether a program's memory grows: SOAK_SECONDS, SOAK_RATE
+	@$(BIN)/python -m tests.soak
+
+PROGRAMS := handler migrate rescue pool worker worker-xgboost worker-onnx worker-ctranslate2 runtime-lightgbm runtime-catboost \
+	worker-ctranslate2-gpu flower train local bench convert docs
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-emit-index-url \
 	--no-emit-find-links --no-header $(ARGS)
 requirements: $(VENV)/dev ## compile requirements/*.in with hashes
 	cd requirements && ../$(BIN)/$(COMPILE) dev.in -o dev.txt
 	cd requirements && for program in $(PROGRAMS); do \
 		../$(BIN)/$(COMPILE) -c dev.txt $$program.in -o $$program.txt || exit 1; done
+	cd requirements && ../$(BIN)/$(COMPILE) foreign.in -o foreign.txt
 
 bench: $(VENV)/bench ## Millrace beside the plain design: how many times better, in under 10 minutes
 	@$(BIN)/millrace bench yardstick $(ARGS)
@@ -67,8 +83,8 @@ bench: $(VENV)/bench ## Millrace beside the plain design: how many times better,
 bench-peers: $(VENV)/bench ## the same beside BentoML tasks, which get an environment of their own
 	@$(BIN)/millrace bench peers $(ARGS)
 
-clean: ## remove the virtual environment; data in .millrace stays
-	rm -rf $(VENV)
+clean: ## remove the virtual environments; data in .millrace stays
+	rm -rf $(VENV) $(FOREIGN)
 
 # A stamp a requirements file: installed once, and again when the file changes.
 $(VENV)/%: requirements/%.txt pyproject.toml | $(BIN)/python
@@ -80,3 +96,15 @@ $(VENV)/%: requirements/%.txt pyproject.toml | $(BIN)/python
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Millrace needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -m venv $(VENV)
+
+# In an environment of its own: what is tested there pins versions of what the platform is made of.
+$(FOREIGN)/pip: requirements/foreign.txt
+	@echo "Installing requirements/foreign.txt …"
+	@$(PYTHON) -m venv $(FOREIGN)
+	@$(FOREIGN)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(FOREIGN)/npm: tests/foreign/package-lock.json $(FOREIGN)/pip
+	@echo "Installing tests/foreign/package-lock.json …"
+	@cd tests/foreign && PATH="$(CURDIR)/$(FOREIGN)/bin:$$PATH" npm ci --silent
+	@touch $@

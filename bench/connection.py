@@ -16,7 +16,7 @@ IDLE_SECONDS = 4.0
 """A connection that was idle for longer is not used again: uvicorn closes it after 5 s, maybe just when we write."""
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     status: int
     """The HTTP status; 0 when there was no answer."""
     body: bytes
@@ -28,7 +28,7 @@ class WrongUrl(Exception):
 
 
 @dataclass(frozen=True)
-class Target:
+class LoadTarget:
     """Where requests go, and the headers that each of them carries."""
 
     host: str
@@ -36,7 +36,7 @@ class Target:
     headers: bytes
 
     @classmethod
-    def of(cls, url: str, headers: Mapping[str, str] | None = None) -> "Target":
+    def of(cls, url: str, headers: Mapping[str, str] | None = None) -> "LoadTarget":
         """Raises WrongUrl."""
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/"):
@@ -53,16 +53,16 @@ class Target:
         return f"GET {path} HTTP/1.1\r\n{headers}".encode() + self.headers + b"\r\n"
 
 
-class Connection(asyncio.Protocol):
+class LoadConnection(asyncio.Protocol):
     """One request at a time. Opens itself at the first one; once it is no longer usable, take another."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: LoadTarget) -> None:
         self._target = target
         self._transport: asyncio.Transport | None = None
-        self._waiting: asyncio.Future[Answer] | None = None
+        self._waiting: asyncio.Future[HttpAnswer] | None = None
         self._used = 0.0
 
-    async def ask(self, request: bytes, within: float) -> Answer:
+    async def ask(self, request: bytes, within: float) -> HttpAnswer:
         """Send a request and return its answer; status 0 when there is none within so many seconds."""
         loop = asyncio.get_running_loop()
         until = loop.time() + within
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
                 async with asyncio.timeout_at(until):
                     await loop.create_connection(lambda: self, self._target.host, self._target.port)
             except (OSError, TimeoutError) as error:
-                return Answer(0, f"connect: {type(error).__name__}".encode())
+                return HttpAnswer(0, f"connect: {type(error).__name__}".encode())
         self._body = bytearray()
         self._parser = httptools.HttpResponseParser(self)
         self._waiting = loop.create_future()
@@ -96,10 +96,10 @@ class Connection(asyncio.Protocol):
             self._transport = None
 
     def _give_up(self) -> None:
-        self._end(Answer(0, b"timeout"))
+        self._end(HttpAnswer(0, b"timeout"))
         self.close()  # a late answer would be taken for the next one's
 
-    def _end(self, answer: Answer) -> None:
+    def _end(self, answer: HttpAnswer) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(answer)
 
@@ -112,12 +112,12 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self._end(Answer(0, b"not HTTP"))
+            self._end(HttpAnswer(0, b"not HTTP"))
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._end(Answer(0, b"connection lost"))
+        self._end(HttpAnswer(0, b"connection lost"))
 
     # What httptools calls
 
@@ -125,6 +125,6 @@ class Connection(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
-        self._end(Answer(self._parser.get_status_code(), bytes(self._body)))
+        self._end(HttpAnswer(self._parser.get_status_code(), bytes(self._body)))
         if not self._parser.should_keep_alive():
             self.close()

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import executor, site
-from bench.connection import Target
+from bench.connection import LoadTarget
 from bench.published import BURNS, TIMEOUT, burning
 from bench.site import Servers
 
@@ -62,7 +62,7 @@ def engines(clients: Sequence[int], requests: int, out: Path | None) -> None:
 
 
 @contextmanager
-def _started(design: str, servers: Servers, number: int) -> Iterator[Target]:
+def _started(design: str, servers: Servers, number: int) -> Iterator[LoadTarget]:
     if "=" not in design:
         with site.burn_sync(servers) as running:
             yield running.target
@@ -71,7 +71,7 @@ def _started(design: str, servers: Servers, number: int) -> Iterator[Target]:
             yield running.target
 
 
-def _measure(design: str, target: Target, clients: int, requests: int) -> Measured:
+def _measure(design: str, target: LoadTarget, clients: int, requests: int) -> Measured:
     with _asking(target) as health:
         run = executor.saturate(
             target,
@@ -97,7 +97,7 @@ def _measure(design: str, target: Target, clients: int, requests: int) -> Measur
 
 
 @contextmanager
-def _asking(target: Target) -> Iterator[list[float]]:
+def _asking(target: LoadTarget) -> Iterator[list[float]]:
     """Ask for the health again and again, and note how long each answer took; one that did not come took PATIENCE."""
     took: list[float] = []
     over = threading.Event()

@@ -16,9 +16,10 @@ from time import perf_counter as clock  # uvloop's own clock counts milliseconds
 
 import uvloop
 
-from bench.connection import Answer, Connection, Target
+from bench.connection import HttpAnswer, LoadConnection, LoadTarget
 from bench.kinds import body, kind
 from bench.schedule import Arrival, Schedule
+from store.states import PENDING, STARTED
 
 DISTINCT_BYTES = 16 * 2**20
 """Bodies of one kind and size differ up to this volume, then repeat: a cache must not look better than it is."""
@@ -30,7 +31,7 @@ TIMEOUT = 30.0
 FOLLOW = "prefer: wait=30\r\n"
 ASK_AGAIN = 0.001
 """Seconds; for servers that do not hold the line."""
-UNFINISHED = frozenset({"PENDING", "STARTED", "pending", "in_progress"})
+UNFINISHED = frozenset({PENDING, STARTED, "pending", "in_progress"})
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Run:
     open_loop: bool = True
 
 
-def play(schedule: Schedule, target: Target, *, connections: int, timeout: float = TIMEOUT) -> Run:
+def play(schedule: Schedule, target: LoadTarget, *, connections: int, timeout: float = TIMEOUT) -> Run:
     """Play a schedule with at most so many connections; ends `timeout` seconds after its last request at the latest."""
     run = Run(schedule.title, schedule.seconds, 0.0, connections)
     requests = _prepare(schedule.arrivals, target)
@@ -76,7 +77,7 @@ def play(schedule: Schedule, target: Target, *, connections: int, timeout: float
 
 
 def saturate(
-    target: Target,
+    target: LoadTarget,
     name: str,
     size: int,
     *,
@@ -92,12 +93,12 @@ def saturate(
 
 
 class _Generator:
-    def __init__(self, run: Run, target: Target, timeout: float) -> None:
+    def __init__(self, run: Run, target: LoadTarget, timeout: float) -> None:
         self._run = run
         self._target = target
         self._timeout = timeout
-        self._free: list[Connection] = []
-        self._opened: set[Connection] = set()
+        self._free: list[LoadConnection] = []
+        self._opened: set[LoadConnection] = set()
         self._turn = asyncio.Semaphore(run.connections)
 
     async def play(self, arrivals: tuple[Arrival, ...], requests: list[bytes]) -> Run:
@@ -158,7 +159,7 @@ class _Generator:
                 await self._follow(connection, seen)
             self._free.append(connection)
 
-    async def _follow(self, connection: Connection, seen: Seen) -> None:
+    async def _follow(self, connection: LoadConnection, seen: Seen) -> None:
         path = kind(seen.kind).follow.format(task_id=json.loads(seen.body)["task_id"])
         while (left := self._timeout - (clock() - self._start - seen.due)) > 0:
             answer = await connection.ask(self._target.get(path, FOLLOW), left)
@@ -169,26 +170,26 @@ class _Generator:
                 return
             await asyncio.sleep(ASK_AGAIN)
 
-    def _take(self) -> Connection:
+    def _take(self) -> LoadConnection:
         while self._free:
             connection = self._free.pop()  # the last one used, so that few are idle for long
             if connection.usable:
                 return connection
             connection.close()
             self._opened.discard(connection)
-        connection = Connection(self._target)
+        connection = LoadConnection(self._target)
         self._opened.add(connection)
         return connection
 
 
-def ended(answer: Answer) -> bool:
+def ended(answer: HttpAnswer) -> bool:
     """Say whether the task that was asked for has come to its end."""
     with suppress(ValueError, TypeError):
         return answer.status == 200 and json.loads(answer.body)["status"] not in UNFINISHED
     return False
 
 
-def _prepare(arrivals: tuple[Arrival, ...] | list[Arrival], target: Target) -> list[bytes]:
+def _prepare(arrivals: tuple[Arrival, ...] | list[Arrival], target: LoadTarget) -> list[bytes]:
     """Make every request before the first is due: that work must not fall into the run."""
     rng = Random()  # noqa: S311  other bodies each time, for a cache keeps those of the last run
     made: dict[tuple[str, int], list[bytes]] = {}

@@ -3,6 +3,7 @@
 from sqlalchemy import text
 
 from store.engine import connect
+from store.states import SUCCESS
 
 BATCH = 1_000
 """Inputs of a filled task. A tenth of the predictions are of tasks with one input, so there are many tasks as well."""
@@ -11,7 +12,7 @@ STEP = 1_000_000
 """Predictions in one transaction."""
 
 # Task ids are ordered by time (UUIDv7): these are of the past two years, one millisecond after another.
-_TASKS = text("""
+_TASKS = text(f"""
 WITH made AS MATERIALIZED (
     SELECT number, size, now() - interval '2 years' + number * interval '1 ms' AS at
     FROM (
@@ -27,14 +28,14 @@ WITH made AS MATERIALIZED (
 ), tasks_filled AS (
     INSERT INTO tasks (id, model, model_version, status, attempt, n_inputs, submitted_at, published_at, started_at,
                        finished_at)
-    SELECT id, 'report_scorer', '0.0.0', 'SUCCESS', 1, size, at, at, at, at FROM identified
+    SELECT id, 'report_scorer', '0.0.0', '{SUCCESS}', 1, size, at, at, at, at FROM identified
 )
 INSERT INTO report_scores (task_id, position, abuse_type, report_text_len, profile_rating, popularity,
                            lifetime_matches_created, score, model_version, scored_at)
 SELECT id, position, CASE WHEN position % 3 = 0 THEN 'PRF' ELSE 'MSG' END, position % 300, position % 50 / 10.0,
        position % 6, position % 90, position % 1000 / 1000.0, '0.0.0', at
 FROM identified CROSS JOIN LATERAL generate_series(0, size - 1) AS position
-""")
+""")  # noqa: S608 - a constant
 
 
 def fill(database_url: str, predictions: int) -> None:

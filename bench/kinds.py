@@ -17,17 +17,17 @@ VOCABULARY = (
     "diet court law team season player motor gear bike price sale offer key cipher secret evidence church armour"
 )
 
-Answer = Literal["task", "score"]
+AnswerKind = Literal["task", "score"]
 
 TASK = "/task/{task_id}"
 
 
 @dataclass(frozen=True)
-class Kind:
+class RequestKind:
     path: str
     body: Callable[[Random, int], Any]
     """Makes a JSON body with so many inputs."""
-    answers: Answer
+    answers: AnswerKind
     """task: 202 with an id, and the score comes later. score: 200 with the score."""
     follow: str = ""
     """Where to ask for the task until it has ended. Millrace holds the line meanwhile."""
@@ -88,19 +88,19 @@ def _png(rng: Random, side: int = 8) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-KINDS: dict[str, Kind] = {
-    "submit": Kind("/submit", _reports, "task"),
-    "submit-low": Kind("/submit?priority=low", _reports, "task"),
-    "submit-wait": Kind("/submit", _reports, "task", follow=TASK),
-    "predict": Kind("/predict", _one_report, "score"),
-    "predict-high": Kind("/predict?priority=high", _one_report, "score"),
-    "prediction": Kind("/prediction", _text, "score"),
-    "translation": Kind("/translation", _translation, "score"),
-    "inference": Kind("/inference", _image, "score"),
-    "bento-submit": Kind("/score/submit", _bento, "task"),
-    "bento-score": Kind("/score/submit", _bento, "task", follow="/score/status?task_id={task_id}"),
-    "burn": Kind("/models/burn/submit", _burn, "task", follow=TASK),
-    "burn-sync": Kind("/burn", _burn, "score"),
+KINDS: dict[str, RequestKind] = {
+    "submit": RequestKind("/submit", _reports, "task"),
+    "submit-low": RequestKind("/submit?priority=low", _reports, "task"),
+    "submit-wait": RequestKind("/submit", _reports, "task", follow=TASK),
+    "predict": RequestKind("/predict", _one_report, "score"),
+    "predict-high": RequestKind("/predict?priority=high", _one_report, "score"),
+    "prediction": RequestKind("/prediction", _text, "score"),
+    "translation": RequestKind("/translation", _translation, "score"),
+    "inference": RequestKind("/inference", _image, "score"),
+    "bento-submit": RequestKind("/score/submit", _bento, "task"),
+    "bento-score": RequestKind("/score/submit", _bento, "task", follow="/score/status?task_id={task_id}"),
+    "burn": RequestKind("/models/burn/submit", _burn, "task", follow=TASK),
+    "burn-sync": RequestKind("/burn", _burn, "score"),
 }
 
 
@@ -108,7 +108,7 @@ class UnknownKind(Exception):
     """No such kind of request."""
 
 
-def kind(name: str) -> Kind:
+def kind(name: str) -> RequestKind:
     """Raises UnknownKind."""
     try:
         return KINDS[name]

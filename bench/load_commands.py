@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import executor, outcome, schedule, shapes
-from bench.connection import Target
+from bench.connection import LoadTarget
 from bench.executor import Run
 from bench.page import page
 from bench.processes import Watch
@@ -20,7 +20,7 @@ from bench.result import NAMES, result
 from bench.schedule_commands import FILE, PartType, save, told
 from bench.site import Servers, Site, millrace, servers
 
-Options = Callable[[Callable[..., None]], Callable[..., None]]
+LoadOptions = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 class PidType(click.ParamType[tuple[str, int]]):
@@ -38,7 +38,7 @@ TIMEOUT = click.option("--timeout", default=30.0, show_default=True, help="secon
 
 def on_a_platform(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say where the load goes."""
-    options: list[Options] = [
+    options: list[LoadOptions] = [
         click.option("--url", default="http://127.0.0.1:8081", show_default=True, help="of the platform"),
         click.option("--start", is_flag=True, help="start a platform for this run, on servers of its own"),
         click.option("--key", envvar="MILLRACE_KEY", help="API key, where one is needed (or MILLRACE_KEY)"),
@@ -73,11 +73,11 @@ def run_schedule(file: Path, connections: int, timeout: float, **where: Any) -> 
 @TIMEOUT
 @on_a_platform
 def saturate(
-    part: shapes.Part, connections: int, seconds: float, requests: int | None, timeout: float, **where: Any
+    part: shapes.SchedulePart, connections: int, seconds: float, requests: int | None, timeout: float, **where: Any
 ) -> None:
     """Keep connections busy with one kind of request (closed loop) and write the report."""
 
-    def load(target: Target) -> Run:
+    def load(target: LoadTarget) -> Run:
         size = part.size
         return executor.saturate(
             target, part.kind, size, connections=connections, seconds=seconds, requests=requests, timeout=timeout
@@ -88,7 +88,7 @@ def saturate(
 
 
 def _put_load(
-    load: Callable[[Target], Run],
+    load: Callable[[LoadTarget], Run],
     made: Mapping[str, Any],
     *,
     url: str,
@@ -107,7 +107,7 @@ def _put_load(
         with servers() as own, starter(own) as site:
             measured = _measure(load, site.target, settle, site.pids, made)
     else:
-        measured = _measure(load, Target.of(url, headers), settle, dict(pids), made)
+        measured = _measure(load, LoadTarget.of(url, headers), settle, dict(pids), made)
     measured["title"] = title or measured["title"]
     out.mkdir(parents=True, exist_ok=True)
     (out / "run.json").write_text(json.dumps(measured), encoding="utf-8")
@@ -117,7 +117,11 @@ def _put_load(
 
 
 def _measure(
-    load: Callable[[Target], Run], target: Target, settle: float, pids: Mapping[str, int], made: Mapping[str, Any]
+    load: Callable[[LoadTarget], Run],
+    target: LoadTarget,
+    settle: float,
+    pids: Mapping[str, int],
+    made: Mapping[str, Any],
 ) -> dict[str, Any]:
     try:
         marker = outcome.newest(target)

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import uvloop
 
-from bench.connection import Connection, Target
+from bench.connection import LoadConnection, LoadTarget
 
 PAGE = 1000
 TIMEOUT = 30.0
@@ -28,7 +28,7 @@ class Unreachable(Exception):
 
 
 @dataclass(frozen=True)
-class Task:
+class LoadTask:
     """A task as the platform tells it; times are seconds since 1970 by its clock."""
 
     id: str
@@ -46,33 +46,33 @@ def task_id(body: bytes) -> str | None:
     return None
 
 
-def newest(target: Target) -> str | None:
+def newest(target: LoadTarget) -> str | None:
     """Return the id of the newest task, or None when there is none. Raises Unreadable, Unreachable."""
     return uvloop.run(_Reader(target).newest())
 
 
-def since(target: Target, marker: str | None, settle: float) -> list[Task]:
+def since(target: LoadTarget, marker: str | None, settle: float) -> list[LoadTask]:
     """Wait for up to `settle` seconds until nothing waits any more; return the tasks that came after the marker."""
     return uvloop.run(_Reader(target).since(marker, settle))
 
 
 class _Reader:
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: LoadTarget) -> None:
         self._target = target
-        self._connection = Connection(target)
+        self._connection = LoadConnection(target)
 
     async def newest(self) -> str | None:
         page = await self._page("limit=1")
         self._connection.close()
         return page[0].id if page else None
 
-    async def since(self, marker: str | None, settle: float) -> list[Task]:
+    async def since(self, marker: str | None, settle: float) -> list[LoadTask]:
         until = time.monotonic() + settle
         while time.monotonic() < until and (  # noqa: ASYNC110  there is no event to wait for
             await self._page("limit=1&status=PENDING") or await self._page("limit=1&status=STARTED")
         ):
             await asyncio.sleep(POLL)
-        found: list[Task] = []
+        found: list[LoadTask] = []
         before = ""
         while page := await self._page(f"limit={PAGE}{before}"):
             new = [task for task in page if marker is None or task.id > marker]  # ids are ordered by time
@@ -83,14 +83,14 @@ class _Reader:
         self._connection.close()
         return found[::-1]
 
-    async def _page(self, query: str) -> list[Task]:
+    async def _page(self, query: str) -> list[LoadTask]:
         answer = await self._connection.ask(self._target.get(f"/tasks?{query}"), TIMEOUT)
         if answer.status == 0:
             raise Unreachable(f"{self._target.host}:{self._target.port} does not answer: {answer.body.decode()}")
         if answer.status != 200:
             raise Unreadable(f"GET /tasks answered {answer.status}: {answer.body[:200].decode(errors='replace')}")
         return [
-            Task(
+            LoadTask(
                 task["task_id"],
                 task["status"],
                 task["n_inputs"],

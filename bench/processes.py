@@ -13,7 +13,7 @@ MEMORY_EVERY = 4
 
 
 @dataclass
-class Usage:
+class ProcessUsage:
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
     """Of the program and its children together; a page that several share counts once where the system says so."""
@@ -27,7 +27,7 @@ class Watch:
 
     def __init__(self, pids: Mapping[str, int | Iterable[int]]) -> None:
         self._pids = {name: [given] if isinstance(given, int) else list(given) for name, given in pids.items()}
-        self.usage = {name: Usage() for name in self._pids}
+        self.usage = {name: ProcessUsage() for name in self._pids}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 

@@ -12,8 +12,8 @@ from signal import SIGKILL
 
 import psutil  # type: ignore[import-untyped]
 
-from cli import tether
-from cli.local import ROOT
+from devstack import tether
+from devstack.local import ROOT
 
 START_SECONDS = 60
 

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from bench import burn, executor, shapes, site
-from bench.connection import Target
+from bench.connection import LoadTarget
 from bench.executor import Run
 from bench.schedule import Schedule
 from bench.site import Servers, Site
@@ -19,7 +19,7 @@ TIMEOUT = 600.0
 @dataclass(frozen=True)
 class Preset:
     title: str
-    load: Callable[[Target], Run]
+    load: Callable[[LoadTarget], Run]
     start: Callable[[Servers], AbstractContextManager[Site]]
     """Starts what it is to be run against, where --start asks for that."""
     schedule: Schedule | None = None
@@ -31,7 +31,7 @@ def burning(servers: Servers, database: str = "bench", **settings: str) -> Itera
     """Run Millrace with the burn model."""
     folder = servers.folder / f"burn-{database}"
     folder.mkdir(mode=0o755)
-    with site.millrace(servers, database, burn.create_table, **burn.serve(folder), **settings) as running:
+    with site.millrace(servers, database, burn.register, **burn.serve(folder), **settings) as running:
         yield running
 
 
@@ -40,7 +40,7 @@ def _millrace(servers: Servers) -> AbstractContextManager[Site]:
 
 
 def _closed(title: str, kind: str, clients: int, start: Callable[[Servers], AbstractContextManager[Site]]) -> Preset:
-    def load(target: Target) -> Run:
+    def load(target: LoadTarget) -> Run:
         requests = clients * BURNS
         return executor.saturate(
             target, kind, 1, connections=clients, seconds=TIMEOUT, requests=requests, timeout=TIMEOUT
@@ -50,22 +50,22 @@ def _closed(title: str, kind: str, clients: int, start: Callable[[Servers], Abst
 
 
 def _open(schedule: Schedule) -> Preset:
-    def load(target: Target) -> Run:
+    def load(target: LoadTarget) -> Run:
         return executor.play(schedule, target, connections=1000)
 
     return Preset(schedule.title, load, _millrace, schedule)
 
 
 def _every(interval: float, size: int) -> Schedule:
-    rate = shapes.Rate("constant", 1 / interval, 0, REQUESTS * interval, 0)
+    rate = shapes.RateOverTime("constant", 1 / interval, 0, REQUESTS * interval, 0)
     title = f"/translation: {REQUESTS} requests of {size}, one every {interval:g} s"
-    return shapes.make(rate, [shapes.Part("translation", size)], seed=1, title=title)
+    return shapes.make(rate, [shapes.SchedulePart("translation", size)], seed=1, title=title)
 
 
 def _users(users: int, seconds: float) -> Schedule:
-    rate = shapes.Rate("ramp", 0, 2 * users / seconds, seconds, 0)
+    rate = shapes.RateOverTime("ramp", 0, 2 * users / seconds, seconds, 0)
     title = f"/prediction: {users:,} users, more and more a second, within {seconds:g} s"
-    return shapes.make(rate, [shapes.Part("prediction")], seed=1, title=title)
+    return shapes.make(rate, [shapes.SchedulePart("prediction")], seed=1, title=title)
 
 
 def presets() -> dict[str, Preset]:

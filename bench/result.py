@@ -10,8 +10,9 @@ from hdrh.histogram import HdrHistogram
 
 from bench.executor import Run, Seen
 from bench.kinds import kind
-from bench.outcome import Task, task_id
-from bench.processes import Usage
+from bench.outcome import LoadTask, task_id
+from bench.processes import ProcessUsage
+from store.states import SUCCESS
 
 FORMAT = "millrace-run-1"
 
@@ -26,7 +27,7 @@ LATE_MS = 20.0
 
 BINS = 120
 REFUSALS = frozenset({429, 503})
-FINAL_GOOD = "SUCCESS"
+FINAL_GOOD = SUCCESS
 
 SERIES = {
     "accept": "From the moment a request was due until its 202",
@@ -39,7 +40,7 @@ SERIES = {
 
 
 def result(
-    run: Run, tasks: Sequence[Task] | None, usage: Mapping[str, Usage], made: Mapping[str, Any] | None = None
+    run: Run, tasks: Sequence[LoadTask] | None, usage: Mapping[str, ProcessUsage], made: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the run's document. Without `tasks` (a target that has no list of them) it says nothing of scoring."""
     seen = sorted(run.seen, key=lambda request: request.due)
@@ -83,7 +84,7 @@ def spread(seconds: Iterable[float]) -> dict[str, Any]:
     return {**figures, "count": histogram.get_total_count(), "histogram": histogram.encode().decode()}
 
 
-def _latencies(accepted: Sequence[Seen], tasks: Sequence[Task]) -> dict[str, list[float]]:
+def _latencies(accepted: Sequence[Seen], tasks: Sequence[LoadTask]) -> dict[str, list[float]]:
     ended = [task for task in tasks if task.status == FINAL_GOOD and task.started and task.finished]
     return {
         "accept": [request.answered - request.due for request in accepted if request.status == 202],
@@ -95,7 +96,7 @@ def _latencies(accepted: Sequence[Seen], tasks: Sequence[Task]) -> dict[str, lis
     }
 
 
-def _throughput(run: Run, accepted: Sequence[Seen], tasks: Sequence[Task] | None) -> dict[str, float | None]:
+def _throughput(run: Run, accepted: Sequence[Seen], tasks: Sequence[LoadTask] | None) -> dict[str, float | None]:
     """Rates from the first request to the last event of its sort; a closed loop's drain counts as time, too."""
     answered = max((request.answered for request in accepted), default=0.0)
     ends = [task for task in tasks or () if task.status == FINAL_GOOD and task.finished]
@@ -132,7 +133,7 @@ def _generator(run: Run) -> dict[str, Any]:
     }
 
 
-def _timeline(run: Run, seen: Sequence[Seen], tasks: Sequence[Task] | None) -> dict[str, Any]:
+def _timeline(run: Run, seen: Sequence[Seen], tasks: Sequence[LoadTask] | None) -> dict[str, Any]:
     """Count what happened in each of up to 120 equal spans of time, and what waited at the end of each."""
     ends = [task.finished - run.started for task in tasks or () if task.finished]
     over = max([run.seconds, *(request.answered for request in seen), *ends])

@@ -17,16 +17,18 @@ from bench.programs import NotReady
 PARTS = "KIND[:INPUTS][=WEIGHT], again for a mixture; kinds: " + ", ".join(KINDS)
 
 
-class PartType(click.ParamType[shapes.Part]):
+class PartType(click.ParamType[shapes.SchedulePart]):
     name = "KIND[:INPUTS][=WEIGHT]"
 
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> shapes.Part:
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> shapes.SchedulePart:
         name, _, rest = str(value).partition(":")
         name, _, weight = name.partition("=") if "=" in name else (name, "", "")
         size, _, heavier = rest.partition("=")
         try:
             kind(name)
-            return shapes.Part(name, int(size or 1), float(weight or heavier or 1))
+            return shapes.SchedulePart(name, int(size or 1), float(weight or heavier or 1))
         except (UnknownKind, ValueError) as error:
             self.fail(f"{value!r}: {error}")
 
@@ -56,7 +58,7 @@ def make_schedule(
     period: float | None,
     poisson: bool,
     title: str,
-    parts: tuple[shapes.Part, ...],
+    parts: tuple[shapes.SchedulePart, ...],
     seed: int,
     out: Path,
 ) -> None:
@@ -65,7 +67,7 @@ def make_schedule(
         shape, poisson = "constant", True
     if peak is None and shape != "constant":
         raise click.UsageError(f"a {shape} needs --peak")
-    rate = shapes.Rate(shape, base, peak or 0.0, seconds, period or seconds / 5)
+    rate = shapes.RateOverTime(shape, base, peak or 0.0, seconds, period or seconds / 5)
     save(shapes.make(rate, parts, seed=seed, poisson=poisson, title=title), out)
 
 
@@ -75,7 +77,7 @@ def make_schedule(
 @MIX
 @SEED
 @OUT
-def replay(file: Path, speed: float, parts: tuple[shapes.Part, ...], seed: int, out: Path) -> None:
+def replay(file: Path, speed: float, parts: tuple[shapes.SchedulePart, ...], seed: int, out: Path) -> None:
     """Make a schedule of arrivals that were recorded: a CSV FILE with a column `at`, maybe `kind` and `size`."""
     with told():
         save(shapes.replay(file, parts, seed=seed, speed=speed), out)

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from bench.schedule import Arrival, Schedule, WrongSchedule
 
-Array = NDArray[np.float64]
+Times = NDArray[np.float64]
 
 GRID = 200_000
 """Points at which a rate is evaluated: half a millisecond for a schedule of 100 s."""
 
 
 @dataclass(frozen=True)
-class Part:
+class SchedulePart:
     """A share of a schedule's requests."""
 
     kind: str
@@ -32,7 +32,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Rate:
+class RateOverTime:
     """Requests per second as a function of time. `base` and `peak` are rates; what they mean depends on the shape."""
 
     shape: str
@@ -42,35 +42,35 @@ class Rate:
     period: float
     """Of the sine; of one step; the burst's standard deviation."""
 
-    def at(self, time: Array) -> Array:
+    def at(self, time: Times) -> Times:
         return np.maximum(SHAPES[self.shape](self, time), 0.0)
 
 
-def _constant(rate: Rate, time: Array) -> Array:
+def _constant(rate: RateOverTime, time: Times) -> Times:
     return np.full_like(time, rate.base)
 
 
-def _ramp(rate: Rate, time: Array) -> Array:
+def _ramp(rate: RateOverTime, time: Times) -> Times:
     return rate.base + (rate.peak - rate.base) * time / rate.seconds
 
 
-def _step(rate: Rate, time: Array) -> Array:
+def _step(rate: RateOverTime, time: Times) -> Times:
     """Rise from base to peak in equal steps, each `period` seconds long."""
     steps = max(int(np.ceil(rate.seconds / rate.period)) - 1, 1)
     return rate.base + (rate.peak - rate.base) * np.minimum(time // rate.period, steps) / steps
 
 
-def _burst(rate: Rate, time: Array) -> Array:
+def _burst(rate: RateOverTime, time: Times) -> Times:
     """A gaussian bell in the middle: base before and after, peak at its top."""
     return rate.base + (rate.peak - rate.base) * np.exp(-0.5 * ((time - rate.seconds / 2) / rate.period) ** 2)
 
 
-def _sine(rate: Rate, time: Array) -> Array:
+def _sine(rate: RateOverTime, time: Times) -> Times:
     """Swing between base and peak, from base on."""
     return rate.base + (rate.peak - rate.base) * (1 - np.cos(2 * np.pi * time / rate.period)) / 2
 
 
-SHAPES: dict[str, Callable[[Rate, Array], Array]] = {
+SHAPES: dict[str, Callable[[RateOverTime, Times], Times]] = {
     "constant": _constant,
     "ramp": _ramp,
     "step": _step,
@@ -79,7 +79,9 @@ SHAPES: dict[str, Callable[[Rate, Array], Array]] = {
 }
 
 
-def make(rate: Rate, parts: Sequence[Part], *, seed: int, poisson: bool = False, title: str = "") -> Schedule:
+def make(
+    rate: RateOverTime, parts: Sequence[SchedulePart], *, seed: int, poisson: bool = False, title: str = ""
+) -> Schedule:
     """Return the schedule of a rate, its requests drawn from `parts` by weight."""
     rng = np.random.default_rng(seed)
     made: dict[str, Any] = {
@@ -95,7 +97,7 @@ def make(rate: Rate, parts: Sequence[Part], *, seed: int, poisson: bool = False,
     return Schedule(title or _title(rate, poisson), rate.seconds, _mixed(times, parts, rng), made)
 
 
-def replay(file: Path, parts: Sequence[Part], *, seed: int, speed: float = 1.0) -> Schedule:
+def replay(file: Path, parts: Sequence[SchedulePart], *, seed: int, speed: float = 1.0) -> Schedule:
     """Return the schedule of recorded arrivals: a CSV file with a column `at`, and maybe `kind` and `size`.
 
     `at` is in seconds or an RFC 3339 time; the first arrival becomes 0. Raises WrongSchedule.
@@ -120,7 +122,7 @@ def replay(file: Path, parts: Sequence[Part], *, seed: int, speed: float = 1.0) 
     return Schedule(f"Replay of {file.name}", float(times[-1]), arrivals, made)
 
 
-def _moments(rate: Rate, rng: np.random.Generator, poisson: bool) -> Array:
+def _moments(rate: RateOverTime, rng: np.random.Generator, poisson: bool) -> Times:
     time = np.linspace(0.0, rate.seconds, GRID + 1)
     rates = rate.at(time)
     steps = (rates[1:] + rates[:-1]) / 2 * (rate.seconds / GRID)
@@ -135,7 +137,7 @@ def _moments(rate: Rate, rng: np.random.Generator, poisson: bool) -> Array:
     return np.interp(marks, due, time)
 
 
-def _mixed(times: Array, parts: Sequence[Part], rng: np.random.Generator) -> tuple[Arrival, ...]:
+def _mixed(times: Times, parts: Sequence[SchedulePart], rng: np.random.Generator) -> tuple[Arrival, ...]:
     weights = np.array([part.weight for part in parts])
     drawn = rng.choice(len(parts), size=len(times), p=weights / weights.sum())
     return tuple(Arrival(float(at), parts[part].kind, parts[part].size) for at, part in zip(times, drawn, strict=True))
@@ -148,6 +150,6 @@ def _seconds(value: str) -> float:
         return datetime.fromisoformat(value).timestamp()
 
 
-def _title(rate: Rate, poisson: bool) -> str:
+def _title(rate: RateOverTime, poisson: bool) -> str:
     span = f"{rate.base:g}" if rate.shape == "constant" else f"{rate.base:g} to {rate.peak:g}"
     return f"{rate.shape.capitalize()}, {span} requests/s{', Poisson' if poisson else ''}"

@@ -15,17 +15,18 @@ import redis
 from sqlalchemy import make_url, text
 
 from bench import executor
-from bench.connection import Target
+from bench.connection import LoadTarget
 from bench.plain.database import Base, engine
 from bench.programs import START_SECONDS, free_port, program, wait_until_ready
-from cli.embedded import start_postgres, start_valkey
+from devstack.embedded import start_postgres, start_valkey
 from migrations.revisions import upgrade
+from store import transitions
 from store.engine import connect
+from store.states import PENDING, status_in
 
 WARM_UP = 20
-CANCEL = (
-    "UPDATE tasks SET status = 'REVOKED', finished_at = now(), error = 'the bench is over' WHERE status = 'PENDING'"
-)
+_AS_ITS_CLIENT = transitions.CANCEL.sets.replace(":client", "client")
+CANCEL = f"UPDATE tasks SET {_AS_ITS_CLIENT} WHERE {status_in(PENDING)}"  # noqa: S608 - constants
 OPEN_TO_ALL = Path("/var/tmp")  # noqa: S108  PostgreSQL's own account must reach its data
 
 
@@ -74,7 +75,7 @@ def servers() -> Iterator[Servers]:
 
 _STORED = text("SELECT count(*), max(scored_at) FROM report_scores WHERE scored_at > :begin")
 
-Stored: TypeAlias = tuple[int, float]
+StoredCounts: TypeAlias = tuple[int, float]
 """How many scores are stored, and when the last came (seconds since 1970)."""
 
 
@@ -83,9 +84,9 @@ class Site:
     """A design that runs, and how to ask it for what the yardstick measures."""
 
     name: str
-    target: Target
+    target: LoadTarget
     pids: Mapping[str, int]
-    stored: Callable[[int], Stored]
+    stored: Callable[[int], StoredCounts]
     """Asks for what is stored, where each submission had so many inputs."""
     kinds: Mapping[str, str] = field(default_factory=lambda: {"submit": "submit", "score": "predict"})
     """The kind of request that submits a batch, and the one that sees a single report through to its score."""
@@ -125,7 +126,7 @@ def millrace(
     port = free_port()
     handler = ["uvicorn", "--factory", "handler.app:create_app", "--http=handler.connection:Connection"]
     handler += ["--no-access-log", f"--port={port}"]
-    programs = {"handler": handler, "worker": ["worker"], "rescue": ["worker.rescue"]}
+    programs = {"handler": handler, "worker": ["worker"], "rescue": ["rescue"]}
     if settings.get("ENGINE") == "pool":
         programs = {"handler": handler}
     environment = {
@@ -194,7 +195,7 @@ def _running(
         with database.connect() as connection:
             begin = connection.scalar(text("SELECT now()"))
 
-        def stored(size: int) -> Stored:
+        def stored(size: int) -> StoredCounts:
             with database.connect() as connection:
                 count, last = connection.execute(_STORED, {"begin": begin}).one()
             return count, last.timestamp() if last else 0.0
@@ -207,7 +208,7 @@ def _running(
 
         yield Site(
             name,
-            Target.of(f"http://127.0.0.1:{port}"),
+            LoadTarget.of(f"http://127.0.0.1:{port}"),
             {**pids, **servers.pids},
             stored,
             cancel=forget,

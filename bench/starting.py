@@ -10,10 +10,10 @@ import psutil  # type: ignore[import-untyped]
 from bench import executor
 from bench.programs import START_SECONDS, NotReady, program
 from bench.site import Servers, Site, millrace
-from bench.studies import Row
+from bench.studies import StudyRow
 
 
-def start(servers: Servers, times: int) -> Iterator[Row]:
+def start(servers: Servers, times: int) -> Iterator[StudyRow]:
     """Yield seconds from the start of a worker's program until a report that waited for it was scored.
 
     It has the report scorer only. Its files are in the system's cache, as where workers come and go.

@@ -17,6 +17,7 @@ from bench.filling import fill
 from bench.processes import Watch
 from bench.site import Servers, Site, millrace
 from bench.yardstick import Plan, scored_per_second
+from store.states import SUCCESS
 
 SIZES = (1, 10, 100, 1_000, 10_000)
 CONNECTIONS = {1: 128, 10: 64, 100: 16, 1_000: 8, 10_000: 4}
@@ -30,11 +31,13 @@ FLOOD_SECONDS = 20.0
 RECOVERED = 3
 """How many times its idle median a single prediction may take for the platform to have recovered."""
 
-Row = dict[str, float | int | str]
+StudyRow = dict[str, float | int | str]
 Tell = Callable[[str], None]
 
 
-def growth(servers: Servers, workers: Sequence[int], handlers: Sequence[int], rounds: int, tell: Tell) -> Iterator[Row]:
+def growth(
+    servers: Servers, workers: Sequence[int], handlers: Sequence[int], rounds: int, tell: Tell
+) -> Iterator[StudyRow]:
     """Yield inputs scored per second by worker processes, handler processes and inputs a submission: medians."""
     for processes in workers:
         for fronts in handlers:
@@ -53,7 +56,7 @@ def growth(servers: Servers, workers: Sequence[int], handlers: Sequence[int], ro
                 tell(f"{processes} worker processes, {fronts} handlers: done")
 
 
-def aged(servers: Servers, predictions: int, rounds: int, tell: Tell) -> Iterator[Row]:
+def aged(servers: Servers, predictions: int, rounds: int, tell: Tell) -> Iterator[StudyRow]:
     """Yield the figures of an empty database and of one with so many predictions, taken by turns."""
     found: dict[str, list[tuple[float, float, float]]] = {"empty": [], f"{predictions:,} stored": []}
     with ExitStack() as open_:
@@ -106,14 +109,14 @@ def overload(servers: Servers, times: float, seconds: float, backlog_seconds: fl
     with millrace(servers, "overload", MAX_BACKLOG_INPUTS=limit) as site:
         idle = float(np.median(_idle(site)))
         marker = outcome.newest(site.target)
-        rate = shapes.Rate("constant", times * capacity / OVERLOAD_INPUTS, 0, seconds, 0)
-        schedule = shapes.make(rate, [shapes.Part("submit", OVERLOAD_INPUTS)], seed=1)
+        rate = shapes.RateOverTime("constant", times * capacity / OVERLOAD_INPUTS, 0, seconds, 0)
+        schedule = shapes.make(rate, [shapes.SchedulePart("submit", OVERLOAD_INPUTS)], seed=1)
         run = executor.play(schedule, site.target, connections=512)
         over = time.monotonic()
         recovered = _recover(site, idle, over)
         tasks = outcome.since(site.target, marker, settle=60)
     mine = {outcome.task_id(request.body) for request in run.seen if request.status == 202}
-    ended = [task for task in tasks if task.id in mine and task.status == "SUCCESS"]
+    ended = [task for task in tasks if task.id in mine and task.status == SUCCESS]
     last = max((task.finished or 0.0 for task in ended), default=0.0)
     accepted = [request for request in run.seen if request.status == 202]
     refused = [request for request in run.seen if request.status in (429, 503)]
@@ -133,13 +136,13 @@ def overload(servers: Servers, times: float, seconds: float, backlog_seconds: fl
     )
 
 
-def overtaking(servers: Servers, batch: int, batches: float) -> Iterator[Row]:
+def overtaking(servers: Servers, batch: int, batches: float) -> Iterator[StudyRow]:
     """Yield how long single reports take, alone and while one batch after another waits at a lower priority."""
     with millrace(servers, "overtaking") as site:
         alone = _idle(site, "predict-high", 200)
         with ThreadPoolExecutor(1) as beside:
-            rate = shapes.Rate("constant", batches, 0, FLOOD_SECONDS, 0)
-            schedule = shapes.make(rate, [shapes.Part("submit-low", batch)], seed=1)
+            rate = shapes.RateOverTime("constant", batches, 0, FLOOD_SECONDS, 0)
+            schedule = shapes.make(rate, [shapes.SchedulePart("submit-low", batch)], seed=1)
             flood = beside.submit(executor.play, schedule, site.target, connections=16)
             meanwhile: list[float] = []
             while not flood.done():
@@ -156,7 +159,7 @@ def overtaking(servers: Servers, batch: int, batches: float) -> Iterator[Row]:
     yield {"single reports": f"({refused} of those batches were refused)"}
 
 
-def memory(servers: Servers) -> Iterator[Row]:
+def memory(servers: Servers) -> Iterator[StudyRow]:
     """Yield the memory of each program after some thousand tasks, in MB; shared pages count once."""
     with (
         millrace(servers, "memory", WORKER_MODELS="report_scorer") as site,

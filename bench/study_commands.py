@@ -33,7 +33,7 @@ def growth(workers: list[int], handlers: list[int], rounds: int) -> None:
 @click.option("--predictions", default=10_000_000, show_default=True, help="stored beforehand")
 @click.option("--rounds", default=3, show_default=True)
 def aged(predictions: int, rounds: int) -> None:
-    """Compare an empty database with one that years of use have filled, by turns."""
+    """Compare an empty database with one that years of use have filled, alternately."""
     with servers() as own:
         _print(studies.aged(own, predictions, rounds, _tell))
 
@@ -73,7 +73,7 @@ def start(times: int) -> None:
         _print(starting.start(own, times))
 
 
-def _print(rows: Iterable[studies.Row]) -> None:
+def _print(rows: Iterable[studies.StudyRow]) -> None:
     table: Table | None = None
     for row in rows:
         if table is None:

@@ -12,7 +12,7 @@ from bench import executor, shapes
 from bench.executor import Run
 from bench.site import Site
 
-Start = Callable[[str], AbstractContextManager[Site]]
+StartSite = Callable[[str], AbstractContextManager[Site]]
 """Starts a design on a fresh database of this name."""
 
 DRAIN_SECONDS = 10.0
@@ -58,8 +58,8 @@ def measure(site: Site, plan: Plan) -> Figures:
     site.abandon()
     busy = executor.saturate(site.target, submit, 1, connections=32, seconds=plan.seconds)
     site.abandon()
-    rate = shapes.Rate("constant", one / 2, 0, plan.seconds, 0)
-    half = executor.play(shapes.make(rate, [shapes.Part(submit)], seed=1), site.target, connections=256)
+    rate = shapes.RateOverTime("constant", one / 2, 0, plan.seconds, 0)
+    half = executor.play(shapes.make(rate, [shapes.SchedulePart(submit)], seed=1), site.target, connections=256)
     site.abandon()
     # The last, for the disk is busy for seconds after it.
     thousand = scored_per_second(site, 1_000, connections=8, plan=plan)
@@ -86,7 +86,9 @@ def scored_per_second(site: Site, size: int, *, connections: int, plan: Plan, dr
     return (count - before) / (last - run.started) if count > before else 0.0
 
 
-def in_turn(designs: Sequence[tuple[str, Start]], plan: Plan, tell: Callable[[str], None]) -> dict[str, list[Figures]]:
+def in_turn(
+    designs: Sequence[tuple[str, StartSite]], plan: Plan, tell: Callable[[str], None]
+) -> dict[str, list[Figures]]:
     """Measure every design `plan.rounds` times, by turns, so that a slow minute of the machine hits all of them."""
     measured: dict[str, list[Figures]] = {name: [] for name, _ in designs}
     for number in range(plan.rounds):

@@ -16,10 +16,10 @@ from bench import site
 from bench.bento import start as bento
 from bench.programs import NotReady
 from bench.site import Servers
-from bench.yardstick import MEASURES, Plan, Ratio, Start, in_turn, ratios
+from bench.yardstick import MEASURES, Plan, Ratio, StartSite, in_turn, ratios
 
 PLAIN, MILLRACE, BENTO = "plain design", "millrace", "BentoML tasks"
-ROUNDS = click.option("--rounds", default=3, show_default=True, help="how often each is measured, by turns")
+ROUNDS = click.option("--rounds", default=3, show_default=True, help="how often each is measured; the rounds alternate")
 OUT = click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON file to write")
 
 
@@ -43,9 +43,9 @@ def peers(rounds: int, out: Path | None) -> None:
         _measure(BENTO, lambda name: bento.running(servers, programs), servers, rounds, out)
 
 
-def _measure(other: str, start: Start, servers: Servers, rounds: int, out: Path | None) -> None:
+def _measure(other: str, start: StartSite, servers: Servers, rounds: int, out: Path | None) -> None:
     begin = time.monotonic()
-    designs: Sequence[tuple[str, Start]] = [(other, start), (MILLRACE, lambda name: site.millrace(servers, name))]
+    designs: Sequence[tuple[str, StartSite]] = [(other, start), (MILLRACE, lambda name: site.millrace(servers, name))]
     busy = psutil.cpu_percent(interval=1.0)
     try:
         measured = in_turn(designs, Plan(rounds=rounds), lambda line: click.echo(line, err=True))
@@ -55,7 +55,9 @@ def _measure(other: str, start: Start, servers: Servers, rounds: int, out: Path 
     _print(other, found)
     took = time.monotonic() - begin
     cores = os.cpu_count()
-    click.echo(f"Medians of {rounds} rounds by turns on {cores} cores, generator and servers included; {took:.0f} s.")
+    click.echo(
+        f"Medians of {rounds} alternating rounds on {cores} cores, generator and servers included; {took:.0f} s."
+    )
     click.echo(f"Before the first round, other programs kept {busy:.0f} % of the machine busy.")
     if out is not None:
         out.write_text(json.dumps({"rounds": measured, "seconds": took, "busy_percent_before": busy}, indent=1))

@@ -1,39 +1,49 @@
-"""What carries chunks to whoever scores them and back the news of what has ended: one of two engines.
+"""What a broker does: it carries messages to the processes that score, and announcements of ended tasks back.
 
-`RedisBroker` (ENGINE=celery) reaches workers anywhere; `PoolBroker` (ENGINE=pool, in worker/) processes of its own.
-PostgreSQL is the queue of record for both: what a broker loses, rescue publishes again.
+`RedisBroker` (ENGINE=celery) reaches workers anywhere, `PoolBroker` (ENGINE=pool, in worker/pool) processes of its own.
+PostgreSQL is the queue of record for both: rescue publishes again what a broker loses.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Hashable, Iterable
 from typing import Protocol
 from uuid import UUID
 
 from broker.message import Task
 
 
+class PublishFailed(Exception):
+    """The broker did not take all messages. The tasks stay PENDING, and rescue publishes them later."""
+
+
 class AnnounceFailed(Exception):
-    """Nobody could be told that tasks have ended; they will be found when somebody looks."""
+    """The broker could not announce that tasks have ended. Clients that wait find out when they ask PostgreSQL."""
 
 
 class Sender(Protocol):
-    """Takes chunks to whoever scores them, and news to whoever waits. It may block for seconds."""
+    """Publishes messages and announcements. Each method may block for seconds."""
 
-    def publish(self, tasks: Iterable[Task], *, alone: bool = False) -> None:
-        """Publish tasks in chunks, or each `alone`. Raises PublishFailed."""
+    def publish(self, tasks: Iterable[Task], *, alone: bool = False) -> int:
+        """Publish tasks in chunks, or each `alone`. Raises PublishFailed.
+
+        Return how many messages now wait in the longest of their queues.
+        """
 
     def waiting(self, model: str) -> dict[int, int]:
         """Return how many messages of each priority wait; those being scored are not counted. Raises PublishFailed."""
 
+    def following(self, model: str) -> dict[int, Hashable]:
+        """Return the message that is taken next from each priority that has one. Raises PublishFailed."""
+
     def announce(self, task_ids: Iterable[UUID]) -> None:
-        """Tell that tasks have ended. Raises AnnounceFailed."""
+        """Announce that tasks have ended. Raises AnnounceFailed."""
 
 
 class Listener(Protocol):
-    """Hears the news."""
+    """Receives announcements."""
 
     def listen(self) -> AsyncIterator[list[str]]:
         """Yield the ids of tasks that have ended; first an empty list, once listening has begun."""
 
 
 class Broker(Sender, Listener, Protocol):
-    """What the handler needs: rescue only sends."""
+    """What the handler needs. Rescue only sends."""

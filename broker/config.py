@@ -3,13 +3,10 @@
 from typing import Any
 
 from celery import Celery
+from celery.app.registry import TaskRegistry
 
 from broker.message import PRIORITIES
 from broker.timeouts import CONNECT_TIMEOUT, SOCKET_TIMEOUT
-
-VISIBILITY_TIMEOUT = 900
-"""Seconds until Redis hands an unacknowledged message to somebody else. Leases in PostgreSQL recover a lost
-worker much sooner, so this only has to be longer than any message takes; a late duplicate claims nothing."""
 
 OPTIONS: dict[str, Any] = {
     # JSON only, on the accepting side too: a pickle in Redis must not run.
@@ -18,7 +15,7 @@ OPTIONS: dict[str, Any] = {
     "event_serializer": "json",
     # PostgreSQL holds the results; no result backend.
     "task_ignore_result": True,
-    # A message is acknowledged after its tasks have ended, so that a stopped worker gives it back.
+    # A message is acknowledged after its tasks have ended, so that a worker takes no more than its processes score.
     "task_acks_late": True,
     "task_acks_on_failure": True,
     "task_acks_on_timeout": True,
@@ -34,7 +31,7 @@ OPTIONS: dict[str, Any] = {
     # A replacement process that loads its model for longer than the default 4 s would be killed for ever.
     "worker_proc_alive_timeout": 60,
     # SIGTERM lets a worker finish its chunk, for as long as that takes. On SIGQUIT it has this many seconds;
-    # then it gives the message back, and rescue brings back the tasks.
+    # then rescue brings back the tasks.
     "worker_soft_shutdown_timeout": 5,
     # A broker's hiccup must not cancel scoring that PostgreSQL will accept.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
@@ -47,9 +44,9 @@ OPTIONS: dict[str, Any] = {
     "worker_hijack_root_logger": False,
     "worker_redirect_stdouts": False,
     "broker_transport_options": {
-        "visibility_timeout": VISIBILITY_TIMEOUT,
         "priority_steps": list(PRIORITIES),
-        "queue_order_strategy": "priority",
+        # Within a priority the models take turns. (In the order "priority" a busy model starves those after it.)
+        "queue_order_strategy": "round_robin",
         # Redis that hangs rather than refuses must not hold a caller for long.
         "socket_timeout": SOCKET_TIMEOUT,
         "socket_connect_timeout": CONNECT_TIMEOUT,
@@ -62,8 +59,8 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def create_celery(redis_url: str) -> Celery:
-    """Return a Celery application on this Redis; it connects on first use."""
-    app = Celery("millrace", broker=redis_url, set_as_current=False)
+def create_celery(redis_url: str, tasks: type[TaskRegistry] = TaskRegistry) -> Celery:
+    """Return a Celery application on this Redis, with this kind of registry of its tasks; it connects on first use."""
+    app = Celery("millrace", broker=redis_url, set_as_current=False, tasks=tasks())
     app.conf.update(OPTIONS)
     return app

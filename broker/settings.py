@@ -2,8 +2,10 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, RedisDsn, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from broker.address import RedisUrl
 
 
 class BrokerSettings(BaseSettings):
@@ -12,7 +14,7 @@ class BrokerSettings(BaseSettings):
     engine: Literal["celery", "pool"] = Field(
         default="celery", description="pool: the handler's own container scores, without Redis, Celery and Flower"
     )
-    redis_url: RedisDsn | None = Field(default=None, description="redis://:password@host:port/0")
+    redis_url: RedisUrl | None = Field(default=None, description="address of Redis: redis://:password@host:port/0")
 
     @model_validator(mode="after")
     def _has_what_the_engine_needs(self) -> Self:

@@ -1,29 +1,44 @@
-"""Opens the database of the running platform for a command, or says why that cannot be."""
+"""Opens the database of the running platform for a command, or ends the command with a sentence that says why not."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from psycopg2 import errors  # type: ignore[import-untyped]
 from sqlalchemy import Engine
-from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
-from cli import local
+from devstack import local
+from store.address import UnusableUrl
 from store.engine import connect
+
+
+def database_url(command: str) -> str:
+    """Return the URL of the database's owner."""
+    found = local.database_url()
+    if found is None:
+        sys.exit(f"millrace {command}: no database; run `make up` in another terminal, or set DATABASE_URL")
+    return found
 
 
 @contextmanager
 def database(command: str) -> Iterator[Engine]:
-    """Yield the database; what goes wrong with it ends the command with a sentence."""
-    address = local.database_url()
-    if address is None:
-        sys.exit(f"millrace {command}: no database; run `make up` in another terminal, or set DATABASE_URL")
+    """Yield the database. An error of the database ends the command."""
     try:
-        engine = connect(address, pool_size=1)
-    except ArgumentError:
-        sys.exit(f"millrace {command}: DATABASE_URL is not like postgresql://user:password@host:port/database")
+        engine = connect(database_url(command), pool_size=1)
+    except UnusableUrl as error:
+        sys.exit(f"millrace {command}: DATABASE_URL: {error}")
     try:
         yield engine
-    except (OperationalError, ProgrammingError) as error:
-        sys.exit(f"millrace {command}: {str(error.orig).partition(chr(10))[0]}")
+    except DBAPIError as error:
+        sys.exit(f"millrace {command}: {_explain(error)}")
     finally:
         engine.dispose()
+
+
+def _explain(error: DBAPIError) -> str:
+    if isinstance(error.orig, errors.InsufficientPrivilege):
+        return "this is for the owner of the database; set MIGRATIONS_DATABASE_URL"
+    if isinstance(error.orig, errors.UndefinedTable):
+        return "the database has no such tables yet; `make up` or `alembic upgrade head` makes them"
+    return str(error.orig).partition("\n")[0]

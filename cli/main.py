@@ -1,10 +1,15 @@
 """The `millrace` command's composition root."""
 
+from typing import Any
+
 import click
 
 from cli.bench import bench
+from cli.encoding import print_anything
 from cli.keys import keys
-from cli.models import models, train
+from cli.migration import migration
+from cli.models.group import models
+from cli.models.train import train
 from cli.psql import psql
 from cli.redact import redact
 from cli.replay import replay
@@ -15,7 +20,14 @@ from cli.up import up
 from cli.webhook_secret import webhook_secret
 
 
-@click.group()
+class _Command(click.Group):
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command, whatever the terminal can show."""
+        print_anything()
+        return super().main(*arguments, **options)
+
+
+@click.group(cls=_Command)
 @click.version_option(package_name="millrace")
 def main() -> None:
     """Asynchronous task-queue inference: batches in over HTTP, scores out in typed SQL columns."""
@@ -24,6 +36,7 @@ def main() -> None:
 main.add_command(bench)
 main.add_command(up)
 main.add_command(models)
+main.add_command(migration)
 main.add_command(train)
 main.add_command(psql)
 main.add_command(replay)

@@ -1,18 +1,16 @@
 """`millrace redact`: empty the texts and images of old predictions. In containers: `python -m cli.redact`."""
 
 import re
-import sys
 from datetime import timedelta
 
 import click
-from sqlalchemy import Engine, MetaData
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine
 
-from cli import local
-from models.catalogue import specs
+from cli.database import database
+from cli.encoding import print_anything
+from registry import versions
+from registry.versions import personal_columns
 from store import retention
-from store.engine import connect
-from store.predictions import predictions_table
 
 _UNITS = {"h": "hours", "d": "days"}
 
@@ -33,29 +31,22 @@ class Age(click.ParamType[timedelta]):
 @click.option("--model", help="only this model's")
 def redact(older_than: timedelta, model: str | None) -> None:
     """Empty what people wrote or showed (texts, images) in old predictions and failed tasks; scores and labels stay."""
-    wanted = [spec for spec in specs().values() if spec.personal and model in (None, spec.name)]
-    if not wanted:
-        raise click.UsageError(f"{model!r} is no model with personal columns")
-    address = local.database_url()
-    if address is None:
-        sys.exit("millrace redact: no database; run `make up` in another terminal, or set DATABASE_URL")
-    metadata = MetaData()
-    what = {s.name: (predictions_table(s.table, s.stored_columns, metadata), s.personal) for s in wanted}
-    engine = connect(address, pool_size=1)
-    try:
+    with database("redact") as engine:
+        with engine.connect() as connection:
+            of_all = personal_columns(versions.read(connection))
+        what = {name: columns for name, columns in of_all.items() if model in (None, name)}
+        if not what:
+            raise click.UsageError(f"{model!r} is no model with personal columns")
         rows = _redact(engine, what, older_than)
-    except DBAPIError as error:
-        sys.exit(f"millrace redact: {str(error.orig).partition(chr(10))[0]}")
-    finally:
-        engine.dispose()
     click.echo(f"{rows} {'row' if rows == 1 else 'rows'} of {', '.join(what)} redacted")
 
 
-def _redact(engine: Engine, what: retention.Personal, age: timedelta) -> int:
+def _redact(engine: Engine, what: retention.PersonalColumns, age: timedelta) -> int:
     with engine.begin() as connection:
-        since, before = retention.begin(connection), retention.until(connection, age)
-    return sum(rows for _, rows in retention.sweep(engine, what, since, before)) if since else 0
+        since, before = retention.oldest(connection), retention.cutoff(connection, age)
+    return sum(rows for _, rows in retention.redact(engine.begin, what, since, before)) if since else 0
 
 
 if __name__ == "__main__":
+    print_anything()
     redact()

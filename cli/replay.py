@@ -2,15 +2,15 @@
 
 import re
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import click
-from sqlalchemy.exc import OperationalError
 
-from cli import local
-from store import verdicts
-from store.engine import connect
+from cli.database import database
+from cli.encoding import print_anything
+from store import timestamps, transitions
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -22,11 +22,11 @@ class Since(click.ParamType[datetime]):
         """Read `30m`, `6h`, `2d`, or an RFC 3339 time."""
         if ago := re.fullmatch(r"(\d{1,6})([mhd])", value):
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither like 30m, 6h or 2d nor a time like 2026-01-31T09:00:00Z")
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
+        for meant in (value, f"{value}Z", f"{value}T00:00Z"):  # the commands show their times in UTC, without saying so
+            with suppress(timestamps.InvalidTime):
+                return timestamps.parse(meant)
+        words = f"{value!r} is neither like 30m, 6h or 2d nor a time like {timestamps.EXAMPLE}"
+        raise click.BadParameter(words, context, parameter)
 
 
 @click.command()
@@ -38,19 +38,13 @@ def replay(task_ids: tuple[UUID, ...], failed: bool, since: datetime | None, mod
     """Have failed tasks scored once more; their inputs were kept, and their attempts begin anew."""
     if failed == bool(task_ids) or failed != (since is not None) or (model and not failed):
         raise click.UsageError("give task ids, or --failed with --since")
-    address = local.database_url()
-    if address is None:
-        sys.exit("millrace replay: no database; run `make up` in another terminal, or set DATABASE_URL")
-    try:
-        with connect(address).begin() as connection:
-            if since is not None:
-                count = verdicts.replay_failed(connection, since=since, model=model)
-                refused: list[UUID] = []
-            else:
-                replayed = verdicts.replay_these(connection, task_ids)
-                count, refused = len(replayed), [task_id for task_id in task_ids if task_id not in replayed]
-    except OperationalError as error:
-        sys.exit(f"millrace replay: the database cannot be reached: {error.orig}")
+    with database("replay") as engine, engine.begin() as connection:
+        if since is not None:
+            count = transitions.replay_failed(connection, since=since, model=model)
+            refused: list[UUID] = []
+        else:
+            replayed = transitions.replay_these(connection, task_ids)
+            count, refused = len(replayed), [task_id for task_id in task_ids if task_id not in replayed]
     click.echo(f"{count} task{'s'[: count != 1]} will be scored again within seconds")
     for task_id in refused:
         click.echo(f"{task_id} is no failed task", err=True)
@@ -58,4 +52,5 @@ def replay(task_ids: tuple[UUID, ...], failed: bool, since: datetime | None, mod
 
 
 if __name__ == "__main__":
+    print_anything()
     replay()

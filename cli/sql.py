@@ -1,6 +1,7 @@
 """`millrace sql`: the questions in store/analytics, answered from the running platform's database."""
 
 import csv
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -15,12 +16,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
-from cli import local
+from cli.database import database
+from serving.visible import INVISIBLE
 from store import analytics
-from store.analytics import Answer
-from store.engine import connect
+from store.analytics import QueryResult
 
 Rows = Iterable[Sequence[Any]]
 
@@ -29,9 +30,18 @@ NARROWEST_TEXT = 30
 GAP = 2  # cells between two columns
 
 
+AS_CSV = click.option(
+    "--csv",
+    "as_csv",
+    is_flag=True,
+    help="Print CSV: whole values, times in ISO 8601, NULL as nothing, and an apostrophe before a text that a "
+    "spreadsheet would take for a formula.",
+)
+
+
 @click.command()
 @click.argument("name", required=False)
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: whole values, times in ISO 8601, NULL as nothing.")
+@AS_CSV
 def sql(name: str | None, as_csv: bool) -> None:
     """Print the answer to the question NAME, or without a NAME the questions."""
     questions = analytics.questions()
@@ -48,28 +58,15 @@ def sql(name: str | None, as_csv: bool) -> None:
         click.echo(f"{len(answer.rows)} {'row' if len(answer.rows) == 1 else 'rows'}; times are in UTC")
 
 
-def _ask(name: str) -> Answer:
-    address = local.database_url()
-    if address is None:
-        sys.exit("millrace sql: no database; run `make up` in another terminal, or set DATABASE_URL")
-    try:
-        engine = connect(address, pool_size=1)
-    except ArgumentError:
-        sys.exit("millrace sql: DATABASE_URL is not like postgresql://user:password@host:port/database")
-    try:
-        return analytics.ask(engine, name)
-    except DBAPIError as error:
-        sys.exit(f"millrace sql: {_reason(error)}")
-    finally:
-        engine.dispose()
-
-
-def _reason(error: DBAPIError) -> str:
-    if isinstance(error.orig, errors.QueryCanceled):
-        return f"stopped after {analytics.TIME_LIMIT} s; shorten the interval in a copy of the query and use psql"
-    if isinstance(error.orig, errors.UndefinedTable):
-        return "the database has no such tables yet; `make up` or `alembic upgrade head` makes them"
-    return str(error.orig).partition("\n")[0]
+def _ask(name: str) -> QueryResult:
+    with database("sql") as engine:
+        try:
+            return analytics.ask(engine, name)
+        except DBAPIError as error:
+            if not isinstance(error.orig, errors.QueryCanceled):
+                raise
+            remedy = "shorten the interval in a copy of the query and use psql"
+            sys.exit(f"millrace sql: stopped after {analytics.TIME_LIMIT} s; {remedy}")
 
 
 def print_rows(columns: Sequence[str], rows: Rows, as_csv: bool) -> None:
@@ -102,7 +99,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def _exact(value: Any) -> Any:
-    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+_FORMULA = re.compile(f"[\t\r\n]|[{INVISIBLE}]*[=+\\-@＝＋－＠]")  # noqa: RUF001 - Excel takes the wide ones, too
+"""How a text begins that a spreadsheet calculates: clients choose some of the texts. An apostrophe makes it a text.
+https://owasp.org/www-community/attacks/CSV_Injection"""
 
 
 def short(value: Any) -> str:

@@ -15,10 +15,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from cli.database import database
-from cli.lights import Up, up
+from cli.health import Up, up
 from cli.sql import short
-from models.catalogue import specs
-from store.overview import Overview, look
+from store.overview import Overview, fetch_overview
 from store.states import Priority
 
 EVERY = 2.0
@@ -44,7 +43,7 @@ def status(once: bool) -> None:
             time.sleep(ONCE)
             now, lights = _look(engine), up()
             console.print(screen(before, now, lights))
-            sys.exit(0 if now is not None and all(lights.values()) else 1)
+            sys.exit(0 if now is not None and all(well is True for well in lights.values()) else 1)
         try:
             with Live(console=console, screen=True, auto_refresh=False) as live:
                 while True:
@@ -59,7 +58,7 @@ def status(once: bool) -> None:
 def _look(engine: Engine) -> Overview | None:
     try:
         with engine.connect() as connection:
-            return look(connection)
+            return fetch_overview(connection)
     except SQLAlchemyError:
         return None
 
@@ -71,6 +70,8 @@ def screen(before: Overview | None, now: Overview | None, lights: Up) -> Rendera
         return Group(_title("Millrace"), services, Text("\nPostgreSQL does not answer; nothing else is known."))
     title = _title(f"Millrace   {now.now:%Y-%m-%d %H:%M:%S} UTC")
     parts = [title, services, Text(), _models(before or now, now), Text(), _workers(now), Text(), _failures(now)]
+    for model, host, reason in now.unloaded:
+        parts.append(Text(f"\n{model} could not be loaded on {host}: {reason}", style="bold red"))
     if now.callbacks_due:
         parts.append(Text(f"\n{now.callbacks_due} callbacks are due"))
     return Group(*parts)
@@ -80,8 +81,10 @@ def _title(words: str) -> Text:
     return Text(words, style="bold")
 
 
-def _light(name: str, ok: bool) -> tuple[str, str]:
-    return (f"● {name}  ", "green") if ok else (f"✗ {name} does not answer  ", "bold red")
+def _light(name: str, well: bool | str) -> tuple[str, str]:
+    if well is True:
+        return f"● {name}  ", "green"
+    return f"✗ {name}: {well}  " if well else f"✗ {name} does not answer  ", "bold red"
 
 
 def _table(*columns: str) -> Table:
@@ -94,7 +97,7 @@ def _table(*columns: str) -> Table:
 def _models(before: Overview, now: Overview) -> Table:
     seconds = max((now.now - before.now).total_seconds(), 0.001)
     table = _table("model", ">ready", ">busy", ">waiting: high", ">normal", ">low", ">oldest", ">tasks/s", ">inputs/s")
-    for model in specs():
+    for model in now.models:
         loaded = [row for row in now.workers if row.model == model]
         busy = sum(row.working_since is not None for row in loaded)
         waits = [now.queues.get((model, priority), (0, 0, 0.0)) for priority in Priority]

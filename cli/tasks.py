@@ -10,18 +10,17 @@ import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import MetaData, Row, select
+from sqlalchemy import Row, select
 
 from cli.database import database
 from cli.replay import Since
-from cli.sql import print_rows, print_table, short
-from models import wire
-from models.catalogue import specs
-from store.predictions import predictions_table
+from cli.sql import AS_CSV, print_rows, print_table, short
+from registry import versions
+from serving import wire
 from store.states import Priority, Status
 from store.tables import task_inputs, webhooks
 from store.tables import tasks as tasks_table
-from store.tasks import newest
+from store.tasks import BY_INDEX, newest
 
 WIDTH = 48
 """Characters of one value that are shown."""
@@ -32,11 +31,11 @@ FEW = 10
 
 @click.command()
 @click.option("--status", type=click.Choice([state.value for state in Status], case_sensitive=False))
-@click.option("--model", type=click.Choice(list(specs())), help="only this model's")
+@click.option("--model", help="only this model's")
 @click.option("--client", help="only this client's")
 @click.option("--since", type=Since(), help="submitted since: 30m, 6h, 2d, or an RFC 3339 time")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: whole values, times in ISO 8601, NULL as nothing.")
+@AS_CSV
 def tasks(
     status: str | None, model: str | None, client: str | None, since: datetime | None, limit: int, as_csv: bool
 ) -> None:
@@ -49,6 +48,7 @@ def tasks(
         limit=limit,
     )
     with database("tasks") as engine, engine.connect() as connection:
+        connection.execute(BY_INDEX)
         result = connection.execute(query)
         columns, rows = list(result.keys()), result.all()
     print_rows(columns, rows, as_csv)
@@ -69,9 +69,10 @@ def task(task_id: UUID, shown: int) -> None:
         payload = connection.scalar(select(task_inputs.c.payload).where(task_inputs.c.task_id == task_id))
         predictions: Sequence[Row[Any]] = []
         columns: list[str] = []
-        if found.status == Status.SUCCESS and found.model in specs():
-            spec = specs()[found.model]
-            table = predictions_table(spec.table, spec.stored_columns, MetaData())
+        version = versions.read(connection).latest(found.model)
+        if found.status == Status.SUCCESS and version is not None:
+            spec = version.spec
+            table = versions.predictions_of(spec)
             columns = ["position", *(column.name for column in spec.stored_columns if column.kind != "bytes")]
             query = select(*(table.c[name] for name in columns)).where(table.c.task_id == task_id)
             predictions = connection.execute(query.order_by(table.c.position).limit(shown)).all()
@@ -79,7 +80,10 @@ def task(task_id: UUID, shown: int) -> None:
     if predictions:
         print_table(columns, [list(map(_cut, row)) for row in predictions])
     elif payload is not None:
-        waiting = wire.inputs(bytes(payload))
+        try:
+            waiting = wire.inputs(bytes(payload))
+        except wire.UnknownFormat as error:
+            sys.exit(f"millrace task: {error}")
         names = list(dict.fromkeys(name for one in waiting[:shown] for name in one))
         rows = [[place, *(_cut(one.get(name)) for name in names)] for place, one in enumerate(waiting[:shown])]
         print_table(["position", *names], rows)

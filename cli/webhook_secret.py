@@ -3,9 +3,9 @@
 import click
 from pydantic import ValidationError
 
-from cli import local
+from devstack import local
 from webhooks.settings import WebhookSettings
-from webhooks.signing import key_for, written
+from webhooks.signing import key_for, secret_of
 
 
 @click.command("webhook-secret")
@@ -16,7 +16,7 @@ def webhook_secret(client: str | None) -> None:
         keys = WebhookSettings(webhook_secret=local.webhook_secret()).keys
     except ValidationError as error:
         raise click.UsageError(f"WEBHOOK_SECRET: {error.errors()[0]['msg']}") from None
-    click.echo(written(key_for(keys[0], client)))
+    click.echo(secret_of(key_for(keys[0], client)))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,4 @@
-"""HTTP in, 202 out. Imports no ML runtime."""
+"""The HTTP API. Imports no ML runtime."""
+
+VERSION = "0.1.0"
+"""Of Millrace: the package, the API and the documentation take it from here."""

@@ -1,47 +1,28 @@
 """The handler's composition root: `uvicorn --factory handler.app:create_app`."""
 
-import asyncio
 import gc
-import signal
-import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from types import FrameType
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
-from fastapi import Depends, FastAPI
-from fastapi_swagger import patch_fastapi
-from prometheus_client import CollectorRegistry
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from broker.broker import Broker
-from broker.redis_broker import RedisBroker
-from broker.settings import BrokerSettings
-from handler import identity, openapi, own_site, problems
-from handler.backlog import Backlog
-from handler.fast_lane import Handler
-from handler.headers import Headers, across_origins
-from handler.intake import Intake
-from handler.keyring import Keyring
-from handler.meters import Counted, Meters, Waiting, templates
-from handler.own_site import OwnSite
-from handler.parts import running
-from handler.patience import Patience
-from handler.rate import Limiter, Rate
-from handler.room import Room
+from handler.connection import KEEP_ALIVE
+from handler.http import openapi, unroutable
+from handler.http.docs_page import docs_operations
+from handler.http.endpoint import ApiEndpoint, FixedRoute, RouteCounters, TracedEndpoint
+from handler.http.operation import ANY_METHOD, Operation
+from handler.http.profiling import ProfilingMiddleware
 from handler.routes import endpoints, health, inference_protocol, models, submissions, tasks, workers
-from handler.services import Services, prediction_tables
 from handler.settings import HandlerSettings
-from handler.traced import Profiled, Traced
-from handler.waiters import Waiters
-from migrations.revisions import head, older
-from models import artifact
-from models.catalogue import bounds, specs
-from store.engine import connect_async, single
-from store.settings import StoreSettings
-from telemetry import exporter, logs, tracing
-from webhooks.settings import WebhookSettings
+from handler.startup import Settings, read_settings, start_services
+from serving.catalogue import specs
+from serving.contract import Spec
+from telemetry.settings_errors import exit_on_invalid_settings
 
 log = structlog.get_logger(__name__)
 
@@ -49,155 +30,85 @@ GARBAGE = 20_000
 """Objects after which the collector looks for cycles, of which requests make none; at Python's 700 it took 7 % of the
 time of a handler under load."""
 
+FREQUENT = {"/predict", "/submit", "/task/{task_id}"}
 
-def _before_stopping(act: Callable[[], None]) -> None:
-    """Act as soon as the server is asked to stop: it waits for open requests first, and tells us only after that."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    loop = asyncio.get_running_loop()
-    for how in (signal.SIGTERM, signal.SIGINT):
-        servers_own = signal.getsignal(how)
-
-        def stop(number: int, frame: FrameType | None, servers_own: Any = servers_own) -> None:
-            loop.call_soon_threadsafe(act)
-            if callable(servers_own):
-                servers_own(number, frame)
-
-        signal.signal(how, stop)
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "Prefer"],
+    "expose_headers": [
+        *("Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied", "WWW-Authenticate"),
+        *("RateLimit", "RateLimit-Policy"),
+    ],
+    "max_age": 600,
+}
+"""What scripts of the origins in CORS_ORIGINS may send and read. Keys are no cookies: browsers send none unasked."""
 
 
-def _broker(
-    settings: BrokerSettings, registry: CollectorRegistry
-) -> tuple[Broker, Callable[[], None], Callable[[], None]]:
-    """Return the engine's broker, what to do when the server is asked to stop, and what to do at the end.
-
-    With ENGINE=pool this returns when the models are loaded, and the registry shows what their processes count too.
-    Raises pool.LoadFailed.
-    """
-    if settings.engine == "celery":
-        return RedisBroker(settings.redis, bounds), _nothing, _nothing
-    from worker.pool_broker import PoolBroker  # the one import of a program by another: see pyproject.toml
-
-    broker = PoolBroker(registry)
-    return broker, broker.stop, broker.close
-
-
-def _nothing() -> None:
-    """Celery's workers stop by themselves."""
-
-
+@exit_on_invalid_settings()
 def create_app() -> ASGIApp:
     """Read the settings and put the handler together; it connects when it starts to serve."""
-    logs.configure(logs.LogSettings())
-    settings, store, brokers = HandlerSettings(), StoreSettings(), BrokerSettings()
-    webhooks = WebhookSettings()
-    metrics = exporter.MetricsSettings()
-    registry = exporter.registry()
-    meters = Meters(registry, access_log=settings.access_log == "on")
-    guarded = settings.auth == "required"
+    settings = read_settings()
+    counters: RouteCounters = {}
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = connect_async(
-            str(store.database_url), pool_size=store.database_pool_size, timeout=store.database_timeout_seconds
-        )
-        # A commit that answers many waits for no read.
-        commits = connect_async(str(store.database_url), pool_size=1, timeout=store.database_timeout_seconds)
-        broker, stop_broker, close_broker = await asyncio.to_thread(_broker, brokers, registry)
-        intake = Intake(commits, broker, meters)
-        waiters = Waiters(broker)
-        backlog = Backlog(engine, settings.max_backlog_inputs)
-        patience = Patience(settings.body_timeout_seconds)
-        registry.register(Waiting(backlog, specs()))
-        exported = exporter.serve(registry, metrics, "handler")
-        app.state.services = Services(
-            settings,
-            webhooks,
-            engine,
-            single(engine),
-            intake,
-            waiters,
-            backlog,
-            specs(),
-            prediction_tables(specs()),
-            {name: artifact.current(name).manifest for name in specs()},
-            head(),
-            older(),
-            Keyring(engine) if guarded else None,
-            Limiter(Rate.parse(settings.rate_limit)) if settings.rate_limit else None,
-            patience,
-            Room(settings.max_body_bytes),
-        )
-        parts = [intake.run, waiters.run, backlog.run, patience.run]
-        if (keyring := app.state.services.keyring) is not None:
-            parts.append(keyring.run)
-        else:
-            log.warning("auth_off", meaning="whoever can connect may submit, and read and cancel every task")
-        _before_stopping(waiters.close)
-        _before_stopping(stop_broker)
-        async with running(parts):
+    async def lifespan(_: Any) -> AsyncIterator[dict[str, Any]]:
+        async with AsyncExitStack() as stack:
+            services = await start_services(settings, counters, stack)
             log.info("handler_started")
             gc.freeze()  # what lives as long as the process need not be looked at again and again
             gc.set_threshold(GARBAGE)
-            yield
-        await intake.drain()
-        await asyncio.to_thread(close_broker)
-        await commits.dispose()
-        await engine.dispose()
-        await asyncio.to_thread(tracing.stop)
-        if exported is not None:
-            await asyncio.to_thread(exported.shutdown)
-            exported.server_close()
-        log.info("handler_stopped")
+            yield {"services": services, KEEP_ALIVE: settings.handler.keep_alive_seconds}
 
-    app = Handler(
-        title="Millrace",
-        summary="Asynchronous task-queue inference: batches in, scores out.",
-        version="0.1.0",
-        lifespan=lifespan,
-        docs_url=None,  # from our own host instead of a public one: see patch_fastapi
-        redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
-        # Ours cover the fast lane too, and FastAPI's record what validation complained of.
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-    )
-    patch_fastapi(app)
-    problems.install(app, meters.refused)
-    openapi.describe_problems(app)
-    if guarded:
-        identity.describe(app)
-    else:
-        own_site.describe(app)
-    keyed = (*([401] if guarded else []), *([429] if settings.rate_limit else []))
-    keyed_routers = [
-        submissions.router(specs()),
-        endpoints.router(specs()),
-        tasks.router(specs()),
-        models.router,
-        workers.router,
+    document = partial(_document, settings=settings.handler)
+    routes = make_routes([*api_operations(specs()), *docs_operations(document)], counters, settings)
+    not_found = _endpoint(unroutable.NOT_FOUND, counters, settings)
+    app: ASGIApp = Router(routes, redirect_slashes=False, default=not_found, lifespan=lifespan)
+    if settings.handler.origins:
+        app = CORSMiddleware(app, allow_origins=settings.handler.origins, **CORS)
+    if settings.handler.profiler == "on":
+        app = ProfilingMiddleware(app)
+    return app
+
+
+def api_operations(described: Mapping[str, Spec]) -> list[Operation]:
+    """Return every operation of the API, in the order of its documentation, with these models' inputs described.
+
+    Whichever these are, the operations serve all models.
+    """
+    return [
+        *submissions.operations(described),
+        *tasks.operations(described),
+        *endpoints.operations(described),
+        *models.OPERATIONS,
+        *workers.OPERATIONS,
+        *inference_protocol.operations(described),
+        *health.OPERATIONS,
     ]
-    open_routers = [inference_protocol.open_router, health.router]  # whoever asks whether we live has no key
-    for closed in keyed_routers:
-        app.include_router(
-            closed,
-            dependencies=[Depends(identity.identify)],
-            responses=openapi.documented(*keyed),
-        )
-    protocol = openapi.documented_errors(*keyed)
-    app.include_router(inference_protocol.router, dependencies=[Depends(identity.identify)], responses=protocol)
-    for unguarded in open_routers:
-        app.include_router(unguarded)
-    routers = [*keyed_routers, inference_protocol.router, *open_routers]
-    routes = [route for part in (app.router, *routers) for route in part.routes if hasattr(route, "path_regex")]
-    template = templates(routes)
-    app.add_middleware(Counted, requests=meters.requests, template=template)
-    app.add_middleware(Headers)
-    app.open_lane(submissions.fast(specs()), tasks.read_task, meters.requests)  # which appends the headers itself
-    whole = across_origins(app, settings.origins)
-    if not guarded:
-        whole = OwnSite(whole, app, settings.hosts, settings.origins)
-    if settings.profiler == "on":
-        whole = Profiled(whole)
-    if tracing.configure(tracing.TracingSettings(), "handler"):
-        whole = Traced(whole, template=template)
-    return whole
+
+
+def make_routes(operations: Sequence[Operation], counters: RouteCounters, settings: Settings) -> list[Route]:
+    """Return a route for each operation, the frequent ones first, and then those for a wrong method or path.
+
+    The router tries them in this order.
+    """
+    ordered = sorted(operations, key=lambda operation: operation.path not in FREQUENT)
+    routes = []
+    for operation in [*ordered, *unroutable.operations(operations)]:
+        methods = None if operation.method == ANY_METHOD else [operation.method]
+        route = Route if "{" in operation.path else FixedRoute
+        routes.append(route(operation.path, _endpoint(operation, counters, settings), methods=methods))
+    return routes
+
+
+def _endpoint(operation: Operation, counters: RouteCounters, settings: Settings) -> ApiEndpoint:
+    endpoint = ApiEndpoint if settings.tracing.tracing_endpoint is None else TracedEndpoint
+    return endpoint(operation, counters, access_log=settings.handler.access_log == "on")
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return the OpenAPI document of a handler that serves the models of this repository."""
+    return _document(specs(), read_settings().handler)
+
+
+def _document(described: Mapping[str, Spec], settings: HandlerSettings) -> dict[str, Any]:
+    return openapi.document(api_operations(described), described, settings)

@@ -1,87 +1,199 @@
-"""A connection whose heads are bounded: uvicorn itself waits for ever for a head, and keeps all of it.
+"""An HTTP connection that bounds every byte, in time and in number, and grants no upgrade.
 
-`uvicorn --http handler.connection:Connection`. A head that comes in one piece, as nearly all do, costs no timer.
+`uvicorn --http handler.connection:Connection`. uvicorn itself waits for a head for ever, keeps all of it and every
+trailer, and lets httptools stop at `Upgrade: h2c`, which the JDK's HttpClient sends: the body is lost, or read as a
+second request (https://github.com/Kludex/uvicorn/issues/2722, https://github.com/MagicStack/httptools/issues/124). So
+this class extends uvicorn's protocol, which is no public interface. docs/decisions/0011-the-http-server.md compares
+other servers.
 """
 
 import asyncio
 from asyncio import Transport
+from http import HTTPStatus
 from typing import Any
 
+import httptools
+import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_HEAD = 65_536
-"""Bytes of a request's line and headers, give or take what is read at once; proxies allow 32 kB or less."""
+from handler.answer.tasks import DISCONNECT, Disconnect
+from handler.http.problem_responses import MEDIA_TYPE, problem
+from handler.http.request import check_head, improper, path_and_query
+from handler.problems import ProblemKind, RequestRefused
 
-PATIENCE = 15.0
-"""Seconds for a head to come, from the connection or its first byte on."""
+MAX_HEAD = 65_536
+"""Bytes of a request's line and headers, of a body's trailers and chunk lines, and of empty lines before a head, give
+or take what is received at once. Proxies allow 32 kB or less."""
+
+CHUNK_LINE = 16
+"""Bytes of a chunk's line that are not counted: its size, and the ends of the line."""
+
+HEAD_TIMEOUT = 15.0
+"""Seconds for a head to arrive, from the connection or its first byte on."""
+
+KEEP_ALIVE = "keep_alive_seconds"
+"""The key in the application's state of the keep-alive timeout. Without it, uvicorn's --timeout-keep-alive counts."""
+
+PIPELINED = 64
+"""Requests of one connection that may wait for the response to an earlier one. Each takes some 5 kB."""
+
+_MALFORMED = "The request is not valid HTTP/1.1: its head, or the framing of its body, is malformed."
+_FRAMING = (b"content-length", b"transfer-encoding")
+
+
+class _DroppedHeaders(list[tuple[bytes, bytes]]):
+    def append(self, header: tuple[bytes, bytes]) -> None:
+        """Drop a trailer, which the parser takes for a header."""
+
+
+_TRAILERS = _DroppedHeaders()
 
 
 class Connection(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.ws_protocol_class = None
+        self.timeout_keep_alive = self.app_state.get(KEEP_ALIVE, self.timeout_keep_alive)
+        self._disconnect = Disconnect()
         self._in_head = False
-        self._between = True  # two requests
-        self._begun = 0
-        self._head = 0
-        self._late: Any = None
+        self._unframed = 0  # bytes since the end of the last head or body that belong to no body
+        self._head_timer: Any = None
+        self._parser_stopped = False  # at a request to upgrade
+        self._resuming = False  # while a new parser gets a head that repeats how the body is framed
+        self._refusal: str | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        super().connection_made(Joining(transport))  # type: ignore[arg-type]
-        self._wait()
+        super().connection_made(BufferedTransport(transport))  # type: ignore[arg-type]
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_timer()
+        self._stop_head_timer()
         super().connection_lost(exc)
+        self._disconnect.happen()
 
     def data_received(self, data: bytes) -> None:
-        between, self._begun = self._between, 0
-        super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            if self._begun == 0 or (self._begun == 1 and between):  # else it begins with another request, or its body
-                self._head += len(data)
-            if self._head > MAX_HEAD:
-                self.send_400_response(f"The head of the request is over {MAX_HEAD} bytes.")
-            elif self._late is None:
-                self._wait()
-        elif self._late is None and self._is_idle() and not self.transport.is_closing():
-            self._wait()  # what came begins no head, and has ended the time of keep-alive all the same
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+        self._unframed += len(data)
+        if self._refusal is None:
+            self._feed(data)
+        self._unframed = max(self._unframed, 0)
+        if self.transport.is_closing():
+            return
+        if self._unframed > MAX_HEAD:
+            if self._refusal is not None:
+                self.transport.abort()
+                return
+            self._refuse(f"More than {MAX_HEAD} bytes belong to no body; send fewer headers or larger chunks.")
+        elif self._head_timer is None and (self._in_head or self._is_idle()):
+            self._start_head_timer()  # these bytes have stopped the keep-alive timer, and start no head
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        try:
+            while len(data):
+                try:
+                    self.parser.feed_data(data)
+                    return
+                except httptools.HttpParserUpgrade as upgrade:
+                    self._resume()
+                    data = memoryview(data)[upgrade.args[0] :]
+        except httptools.HttpParserError as error:
+            known = isinstance(error.__context__, RequestRefused)  # raised in a callback of the parser's
+            self._refuse(str(error.__context__) if known else _MALFORMED)
+
+    def _resume(self) -> None:
+        """Continue behind a head that asks for an upgrade as if it had not (RFC 9110, 7.8)."""
+        self.parser, self._parser_stopped, self._resuming = httptools.HttpRequestParser(self), False, True
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        framing = [name + b":" + value for name, value in self.scope["headers"] if name in _FRAMING]
+        self.parser.feed_data(b"\r\n".join((b"POST / HTTP/1.1", *framing, b"", b"")))
 
     def on_message_begin(self) -> None:
-        self._in_head = True
-        self._between = False
-        self._begun += 1
-        super().on_message_begin()
+        if not self._resuming:
+            self._in_head = True
+            super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        if self._resuming:
+            self._resuming = False
+            return
         self._in_head = False
-        self._head = 0
-        self._forget_timer()
+        self._unframed = 0
+        self._stop_head_timer()
+        check_head(self.headers, self.parser.get_http_version)
+        if not self.url.startswith(b"/") or b"#" in self.url:
+            self.url = path_and_query(self.parser.get_method(), self.url, self.headers)
+        if len(self.pipeline) >= PIPELINED:
+            raise improper(f"More than {PIPELINED} pipelined requests are waiting; wait for the responses.")
+        self._parser_stopped = self.parser.should_upgrade()
+        DISCONNECT.set(self._disconnect)
         super().on_headers_complete()
+        self.headers = _TRAILERS
+        if self.pipeline:
+            self.flow.resume_reading()  # otherwise nobody would notice that the client hangs up
+
+    def on_chunk_complete(self) -> None:
+        self._unframed -= CHUNK_LINE
+
+    def on_body(self, body: bytes) -> None:
+        self._unframed -= len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._between = True
-        super().on_message_complete()
+        if not self._parser_stopped:
+            self._unframed = 0
+            super().on_message_complete()
 
-    def _wait(self) -> None:
-        self._late = self.loop.call_later(PATIENCE, self._give_up)
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._refusal is not None and self._is_idle() and not self.transport.is_closing():
+            self.send_400_response(self._refusal)
+
+    def _refuse(self, detail: str) -> None:
+        """Answer 400 and close, after the responses to earlier requests."""
+        self._refusal = detail
+        if self._is_idle():
+            self.send_400_response(detail)
+        elif self.cycle.more_body:  # the error is in its body, so it gets no other response
+            if self.pipeline or self.cycle.response_started:
+                self.transport.close()
+            else:
+                self.send_400_response(detail)
+
+    def send_400_response(self, msg: str) -> None:
+        body = msgspec.json.encode(problem(ProblemKind.IMPROPER_HTTP, msg))
+        status = ProblemKind.IMPROPER_HTTP.status
+        head = (
+            b"HTTP/1.1 %d " % status + HTTPStatus(status).phrase.encode(),
+            *(name + b": " + value for name, value in self.server_state.default_headers),
+            b"content-type: " + MEDIA_TYPE.encode(),
+            b"content-length: %d" % len(body),
+            b"connection: close",
+        )
+        self.transport.write(b"\r\n".join((*head, b"", body)))
+        self.transport.close()
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT, self._give_up)
 
     def _give_up(self) -> None:
         if self._is_idle():
             self.transport.close()
         else:
-            self._wait()  # the request before this one is still being answered
+            self._start_head_timer()  # an earlier request is still being answered
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _forget_timer(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
-class Joining:
-    """A transport that sends what is written at one turn of the event loop, head and body, as one packet."""
+class BufferedTransport:
+    """A transport that sends what is written in one turn of the event loop, head and body, as one packet."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

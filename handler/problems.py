@@ -1,63 +1,244 @@
-"""Turns every error into an RFC 9457 problem. The only place that knows which error is which HTTP status."""
+"""Every kind of problem that the handler answers with: the only place that knows which error has which HTTP status.
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from http import HTTPStatus
-from typing import Any, NamedTuple
-from urllib.parse import quote
+`ProblemKind` is the table. The OpenAPI document and the reference of errors are made from it; everything else raises
+`RequestRefused` with a kind.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from uuid import UUID
 
-import msgspec
-import structlog
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+MAX_FIELD_ERRORS = 100  # enough to see what is wrong, and an answer that stays small
 
-log = structlog.get_logger(__name__)
-
-JSON = "application/json"
-MEDIA_TYPE = "application/problem+json"
-MAX_FAULTS = 100
-"""So many faults are listed: enough to see what is wrong, and an answer that stays small."""
-
-SHOWN = 5
-"""So many faults fit into the one line of text that the Open Inference Protocol has for an error."""
-
-RETRY_AFTER = 5
-"""Seconds that a client is asked to wait when PostgreSQL cannot be reached: a restart takes about as long."""
+NOT_READY = 503
+"""The status of a readiness probe that fails. Its body is no problem, as it lists what works as well."""
 
 
-class Fault(BaseModel):
-    """One thing that is wrong with the request."""
+class ProblemKind(Enum):
+    """The kinds in the order of their status: status, title, cause, remedy. Iterate over it for the whole table."""
 
-    detail: str = Field(examples=["Input should be less than or equal to 5"])
-    pointer: str | None = Field(None, description="JSON pointer into the body", examples=["#/17/popularity"])
-    parameter: str | None = Field(None, description="Name of the path or query parameter", examples=["limit"])
-
-
-class Problem(BaseModel):
-    """The body of every answer that is not a success (RFC 9457)."""
-
-    type: str = Field(examples=["urn:millrace:problem:invalid-input"])
-    title: str = Field(examples=["Unprocessable Entity"])
-    status: int = Field(examples=[422])
-    detail: str = Field(
-        description="What is wrong, and what to do about it", examples=["1 fault in the input; nothing was stored."]
+    IMPROPER_HTTP = (
+        400,
+        "Malformed HTTP",
+        "The request is not valid HTTP/1.1, or a proxy could read it in two ways.",
+        "Send it with an HTTP client library, and each single-valued header (Host, Content-Length, …) once.",
     )
-    errors: list[Fault] | None = Field(None, description="The first 100 faults, where there are several")
-    task_id: UUID | None = Field(None, description="The task, where there is one already")
+    HUNG_UP = (
+        400,
+        "Connection closed by the client",
+        "The client closed the connection before the handler answered. Only logs and metrics show this kind.",
+        "Raise the client's timeout, and repeat the request with the same Idempotency-Key.",
+    )
+    KEY_MISSING = (
+        401,
+        "API key missing",
+        "The request carries no API key, and AUTH=required asks for one.",
+        "Send the header `Authorization: Bearer mr_…`.",
+    )
+    KEY_REFUSED = (
+        401,
+        "Unknown or revoked API key",
+        "The API key does not exist, or was revoked.",
+        "Ask the operator for a new key (`millrace keys create`).",
+    )
+    FOREIGN_ORIGIN = (
+        403,
+        "Origin not allowed",
+        "With AUTH=off: a page of another origin sent a POST.",
+        "Add the origin to CORS_ORIGINS if its scripts may use the API.",
+    )
+    ROLE_REFUSED = (
+        403,
+        "Role lacks the right",
+        "The role of the API key does not include this operation.",
+        "Ask the operator for a key with a role that the detail names (`millrace keys create CLIENT --role ROLE`).",
+    )
+    NOT_FOUND = (
+        404,
+        "No such endpoint",
+        "The API has no endpoint with this path.",
+        "Compare the path with the endpoints listed at /docs.",
+    )
+    UNKNOWN_TASK = (
+        404,
+        "Unknown task",
+        "No task has this id, or it belongs to another client.",
+        "Check the id, and use the API key of the client that submitted the task.",
+    )
+    UNKNOWN_MODEL = (
+        404,
+        "Unknown model",
+        "The handler serves no model with this name.",
+        "Use a name from GET /models.",
+    )
+    UNKNOWN_VERSION = (
+        404,
+        "Unknown model version",
+        "The handler does not serve this version of the model.",
+        "Use the version from GET /v2/models/<model>, or leave the version out.",
+    )
+    METHOD_NOT_ALLOWED = (
+        405,
+        "Method not allowed",
+        "The endpoint does not support this HTTP method.",
+        "Use a method from the Allow header.",
+    )
+    BODY_TOO_SLOW = (
+        408,
+        "Request body timed out",
+        "The request body did not arrive within BODY_TIMEOUT_SECONDS.",
+        "Send a smaller batch, or use a faster connection.",
+    )
+    TASK_ENDED = (
+        409,
+        "Task has ended",
+        "The task has already ended, so it cannot be cancelled, or it ended without outputs.",
+        "Read the task at GET /task/<id> to see how it ended.",
+    )
+    TASK_NOT_FAILED = (
+        409,
+        "Task cannot be replayed",
+        "The task has not failed, or retention has deleted its inputs.",
+        "Replay only tasks in status FAILURE; submit the inputs again if they were deleted.",
+    )
+    NO_LIVE_VERSION = (
+        409,
+        "No live version",
+        "The model has no live version: none was promoted yet, or the model was retired.",
+        "Ask the owner of the model to promote a version (`millrace models promote`).",
+    )
+    BODY_TOO_LARGE = (
+        413,
+        "Request body too large",
+        "The request body is larger than MAX_BODY_BYTES.",
+        "Send several smaller batches.",
+    )
+    WRONG_CONTENT_TYPE = (
+        415,
+        "Unsupported content type",
+        "The Content-Type header is missing, or the endpoint does not support its value.",
+        "Send the Content-Type that the detail names, in most cases application/json.",
+    )
+    WRONG_CONTENT_ENCODING = (
+        415,
+        "Unsupported content encoding",
+        "The endpoint does not support this Content-Encoding.",
+        "Send the body uncompressed.",
+    )
+    UNKNOWN_HOST = (
+        421,
+        "Host not allowed",
+        "With AUTH=off: the Host header is not localhost, an IP address or a name in ALLOWED_HOSTS.",
+        "Add the name to ALLOWED_HOSTS if it is one of this handler.",
+    )
+    INVALID_INPUT = (
+        422,
+        "Invalid input",
+        "The body does not match the model's input schema. Nothing was stored.",
+        "Correct the fields listed in `errors`; GET /models/<model> has the schema.",
+    )
+    INVALID_JSON = (
+        422,
+        "Invalid JSON",
+        "The body is not valid JSON.",
+        "Correct the syntax at the line and column that the detail names.",
+    )
+    INVALID_FORM = (
+        422,
+        "Invalid multipart form",
+        "The multipart form is malformed, or has parts that the endpoint does not accept.",
+        "Let an HTTP client build the form, with the parts that the detail names.",
+    )
+    INVALID_PARAMETER = (
+        422,
+        "Invalid parameter",
+        "A path parameter, query parameter or header has a wrong value, is unknown, or is repeated.",
+        "Correct the parameters listed in `errors`.",
+    )
+    INVALID_CALLBACK_URL = (
+        422,
+        "Invalid callback URL",
+        "The handler cannot deliver webhooks to this callback_url.",
+        "Use an https URL with a public host name.",
+    )
+    WEBHOOKS_OFF = (
+        422,
+        "Webhooks are disabled",
+        "The submission names a callback_url, but the handler has no WEBHOOK_SECRET.",
+        "Set WEBHOOK_SECRET, or leave callback_url out and poll the task.",
+    )
+    IDEMPOTENCY_KEY_REUSED = (
+        422,
+        "Idempotency key reused",
+        "The same Idempotency-Key was sent with other inputs, another model or another callback_url.",
+        "Use a new key for each submission; repeat a key only with the same request.",
+    )
+    TOO_MANY_INPUTS = (
+        422,
+        "Too many inputs",
+        "The submission has more inputs than the model accepts at once.",
+        "Split it; GET /models/<model> has the limit as `max_inputs`.",
+    )
+    TOO_MANY_REQUESTS = (
+        429,
+        "Rate limit exceeded",
+        "The client sent more requests than RATE_LIMIT allows.",
+        "Wait for the seconds in the Retry-After header.",
+    )
+    INTERNAL_ERROR = (
+        500,
+        "Internal error",
+        "The handler has a bug or is broken. Its log has the traceback.",
+        "Report it to the operator with the X-Request-ID of the response.",
+    )
+    TASK_FAILED = (
+        500,
+        "Task failed",
+        "The model could not score the input.",
+        "Read the reason in the detail, then replay the task at POST /task/<id>/replay.",
+    )
+    BACKLOG_FULL = (
+        503,
+        "Backlog full",
+        "Too many inputs are waiting (MAX_BACKLOG_INPUTS), or too many bytes of requests are being processed.",
+        "Wait for the seconds in the Retry-After header, then repeat the request.",
+    )
+    LISTS_BUSY = (
+        503,
+        "Too many lists at once",
+        "The handler is reading as many task lists as it may at the same time.",
+        "Wait for the seconds in the Retry-After header, and request one list at a time.",
+    )
+    MODEL_NOT_LOADED = (
+        503,
+        "Model not loaded",
+        "No worker has the model loaded.",
+        "Start a worker that serves the model. Submissions are accepted meanwhile, and wait.",
+    )
+    STORE_UNAVAILABLE = (
+        503,
+        "Database unavailable",
+        "PostgreSQL cannot be reached, or refuses to serve; the detail says why.",
+        "Wait for the seconds in the Retry-After header, then repeat the request.",
+    )
+    NOT_SCORED_YET = (
+        504,
+        "Not scored in time",
+        "The endpoint answers only with outputs, and the task did not end in time. The task continues.",
+        "Read the task at the URL in the Location header.",
+    )
+
+    def __init__(self, status: int, title: str, cause: str, remedy: str) -> None:
+        self.status, self.title, self.cause, self.remedy = status, title, cause, remedy
+        self.slug = self.name.lower().replace("_", "-")
 
 
-class Refused(Exception):
-    """The request cannot be served, for a reason that its client can act on."""
+class RequestRefused(Exception):
+    """The request cannot be served, for a reason that its client can act on. The base of all errors in handler/."""
 
     def __init__(
         self,
-        status: int,
-        kind: str,
+        kind: ProblemKind,
         detail: str,
         *,
         errors: Sequence[Mapping[str, str]] = (),
@@ -65,144 +246,5 @@ class Refused(Exception):
         task_id: UUID | None = None,
     ) -> None:
         super().__init__(detail)
-        self.status = status
-        self.kind = kind
-        self.detail = detail
-        self.errors = errors
-        self.headers = headers
-        self.task_id = task_id
-
-
-def invalid_parameters(faults: Sequence[Mapping[str, str]]) -> Refused:
-    detail = "; ".join(f"{fault['parameter']}: {fault['detail']}" for fault in faults)
-    return Refused(422, "invalid-parameter", f"{detail}.", errors=faults)
-
-
-def pointer(location: Sequence[int | str]) -> str:
-    """Return the JSON pointer (RFC 6901, as a URI fragment) of a place in the body."""
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
-    return "#" + "".join("/" + quote(part, safe="~!$&'()*+,;=:@") for part in parts)
-
-
-class Said(NamedTuple):
-    """What is to be said of an error."""
-
-    status: int
-    kind: str
-    detail: str
-    errors: Sequence[Mapping[str, str]] = ()
-    headers: Mapping[str, str] | None = None
-    task_id: UUID | None = None
-
-
-PROTOCOL = "/v2"
-"""Under this path the Open Inference Protocol is spoken, whose errors are {"error": "…"}."""
-
-
-def install(app: FastAPI, refused: Counter[str]) -> None:
-    """Answer every error with a problem, and count them by kind."""
-    app.state.refused = refused
-    for error in _PROBLEMS:
-        app.add_exception_handler(error, answer)
-
-
-def answer(request: Request, error: Exception) -> Response:
-    """Return the problem for an error, in the words of the protocol that the request came by."""
-    said = next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)(request, error)
-    request.app.state.refused[said.kind] += 1
-    headers = dict(said.headers or {})
-    if f"{request.url.path}/".startswith(f"{PROTOCOL}/"):
-        return Response(msgspec.json.encode({"error": _in_one_line(said)}), said.status, headers, JSON)
-    content = body(said.status, said.kind, said.detail, said.errors, said.task_id)
-    return Response(msgspec.json.encode(content), said.status, headers, MEDIA_TYPE)
-
-
-def _in_one_line(said: Said) -> str:
-    places = (f" {fault.get('pointer', fault.get('parameter'))}: {fault['detail']}." for fault in said.errors[:SHOWN])
-    task = f" It is task {said.task_id}." if said.task_id and str(said.task_id) not in said.detail else ""
-    return said.detail + "".join(places) + task
-
-
-def body(
-    status: int, kind: str, detail: str, errors: Sequence[Mapping[str, str]] = (), task_id: UUID | None = None
-) -> dict[str, Any]:
-    """Return what a Problem says, without the members that say nothing."""
-    said = {"type": f"urn:millrace:problem:{kind}", "title": HTTPStatus(status).phrase, "status": status}
-    more = {"errors": list(errors), "task_id": task_id}
-    return {**said, "detail": detail, **{name: value for name, value in more.items() if value}}
-
-
-def _refused(_: Request, error: Exception) -> Said:
-    assert isinstance(error, Refused)  # noqa: S101 - narrows the type that Starlette promises
-    return Said(error.status, error.kind, error.detail, error.errors, error.headers, error.task_id)
-
-
-def _invalid_parameter(request: Request, error: Exception) -> Said:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
-    faults = [
-        {"detail": parameter_detail(e["type"], e["msg"]), "parameter": str(e["loc"][-1])}
-        for e in error.errors()[:MAX_FAULTS]
-    ]
-    return _refused(request, invalid_parameters(faults))
-
-
-def parameter_detail(kind: str, words: str) -> str:
-    """Return what to say of a parameter, by the type of pydantic's error, or else pydantic's own words."""
-    return _PARAMETER.get(kind, words)
-
-
-_RFC_3339 = "Give the time with its offset, as 2026-01-31T09:00:00Z; in a query, a + is written %2B"
-_PARAMETER = {
-    "extra_forbidden": "There is no such parameter; the parameters are listed at /docs",
-    "timezone_aware": _RFC_3339,
-    "datetime_from_date_parsing": _RFC_3339,
-    "datetime_parsing": _RFC_3339,
-}
-"""What to say in place of pydantic's words, by the type of its error."""
-
-
-def _gone(_: Request, __: Exception) -> Said:
-    """The client hung up while it sent its request, so nobody reads this answer."""
-    return Said(400, "incomplete-request", "The request ended before its body did.")
-
-
-def _http(request: Request, error: Exception) -> Said:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    path, method = request.url.path, request.method
-    known: dict[int, tuple[str, str]] = {
-        404: ("not-found", f"There is nothing at {path}; the endpoints are listed at /docs."),
-        405: ("method-not-allowed", f"{path} does not take {method}; see the Allow header."),
-    }
-    kind, detail = known.get(error.status_code, ("http-error", str(error.detail)))
-    return Said(error.status_code, kind, detail, headers=error.headers)
-
-
-def _store(request: Request, error: Exception) -> Said:
-    """PostgreSQL is away, unless it answered with an error about the statement: that one is our mistake."""
-    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
-    if state is not None and not state.startswith(_AWAY):
-        return _unexpected(request, error)
-    log.warning("store_unavailable", error=str(error))
-    detail = f"The database cannot serve this now; try again in {RETRY_AFTER} s."
-    return Said(503, "store-unavailable", detail, headers={"Retry-After": str(RETRY_AFTER)})
-
-
-_AWAY = ("08", "25006", "53", "57")
-"""SQLSTATE: no connection, read-only (a standby), out of space or connections, stopping or starting."""
-
-
-def _unexpected(request: Request, error: Exception) -> Said:
-    log.error("request_failed", method=request.method, path=request.url.path, exc_info=error)
-    return Said(500, "internal-error", "Something broke on our side; the log has the details.")
-
-
-_PROBLEMS: dict[type[Exception], Callable[[Request, Exception], Said]] = {
-    Refused: _refused,
-    RequestValidationError: _invalid_parameter,
-    HTTPException: _http,
-    SQLAlchemyError: _store,
-    OSError: _store,
-    TimeoutError: _store,
-    ClientDisconnect: _gone,
-    Exception: _unexpected,
-}
+        self.kind, self.detail, self.headers, self.task_id = kind, detail, headers, task_id
+        self.errors = errors[:MAX_FIELD_ERRORS]

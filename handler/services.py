@@ -1,55 +1,50 @@
-"""What a request needs of its handler, made once when the handler starts."""
+"""What a request needs of its handler, made once when the handler starts (startup.py)."""
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import Depends, Request
-from sqlalchemy import MetaData, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handler.backlog import Backlog
-from handler.intake import Intake
-from handler.keyring import Keyring
-from handler.patience import Patience
-from handler.rate import Limiter
-from handler.room import Room
+from handler.answer.listing import TaskLists
+from handler.answer.tasks import TaskNotifier, TaskReader
+from handler.auth.authentication import Authenticator
+from handler.auth.same_origin import SameOrigin
+from handler.http.body import BodyReader
+from handler.models import KnownModels
+from handler.redis_state import RedisState
 from handler.settings import HandlerSettings
-from handler.waiters import Waiters
-from models.contract import Manifest, Spec
-from store.predictions import predictions_table
+from handler.submit.backlog import Backlog
+from handler.submit.group_commit import GroupCommit
+from store.schema import SchemaCheck
 from webhooks.settings import WebhookSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Services:
     settings: HandlerSettings
     webhooks: WebhookSettings
+
     engine: AsyncEngine
-    reads: AsyncEngine
-    """The same connections for statements that are transactions by themselves."""
-    intake: Intake
-    waiters: Waiters
-    backlog: Backlog
-    specs: dict[str, Spec]
-    tables: dict[str, Table]
-    manifests: dict[str, Manifest]
+    vital: AsyncEngine
+    """Connections for what must go on under any load: keys, the backlog, readiness."""
+    tasks: TaskReader
+    lists: TaskLists
     schema_head: str
     schema_older: frozenset[str]
-    keyring: Keyring | None
-    limiter: Limiter | None
-    patience: Patience
-    room: Room
+    schema: SchemaCheck
 
+    models: KnownModels
 
-def prediction_tables(specs: dict[str, Spec]) -> dict[str, Table]:
-    """Return each model's table of predictions by the model's name."""
-    metadata = MetaData()
-    return {spec.name: predictions_table(spec.table, spec.stored_columns, metadata) for spec in specs.values()}
+    group_commit: GroupCommit
+    notifier: TaskNotifier
+    backlog: Backlog
+    redis: RedisState | None
+    """None with ENGINE=pool, which has no Redis."""
 
-
-async def _services(request: Request) -> Services:
-    services: Services = request.app.state.services  # async, as FastAPI runs other functions in a thread
-    return services
-
-
-Serving = Annotated[Services, Depends(_services)]
+    same_origin: SameOrigin | None
+    """None with AUTH=required."""
+    authenticator: Authenticator | None
+    """None with AUTH=off and no rate limit."""
+    bodies: BodyReader
+    refused: Counter[str]
+    """How many requests got a problem, by its kind."""

@@ -1,4 +1,4 @@
-"""What the handler can be told."""
+"""The handler's settings."""
 
 import re
 from typing import Literal
@@ -11,30 +11,50 @@ class HandlerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
     auth: Literal["required", "off"] = Field(
-        default="required", description="off: whoever can connect may do everything"
+        default="required",
+        description="required: each request needs an API key; off: anyone who can connect may do everything",
     )
     rate_limit: str | None = Field(
-        default=None, pattern="^[1-9][0-9]*/(second|minute|hour)$", description="requests of one client: 600/minute"
+        default=None,
+        pattern="^[1-9][0-9]*/(second|minute|hour)$",
+        description="requests of one client in each handler process, by key or address: 600/minute; empty: no limit",
     )
     max_body_bytes: int = Field(default=8 * 2**20, ge=1024, description="a larger request body gets 413")
-    body_timeout_seconds: float = Field(default=60, ge=1, description="a body that has not come by then gets 408")
+    body_timeout_seconds: float = Field(
+        default=60, ge=1, description="seconds after which a request body that is not complete gets 408"
+    )
+    keep_alive_seconds: float = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="seconds until an idle connection is closed; a proxy in front must close its own sooner",
+    )
     cors_origins: str = Field(
-        default="", description="origins, with commas, whose scripts may use the API: https://app.example.com"
+        default="", description="origins, separated by commas, whose scripts may use the API: https://app.example.com"
     )
     allowed_hosts: str = Field(
         default="",
-        description="with AUTH=off: names of this handler, with commas, beside localhost: a.example.com,*.internal",
+        description="with AUTH=off: names of this handler beside localhost: a.example.com,*.internal",
     )
     max_backlog_inputs: int = Field(
-        default=2_000_000, ge=1, description="with so many inputs waiting, submissions get 503 and a Retry-After"
+        default=2_000_000,
+        ge=1,
+        description="number of waiting inputs past which a submission gets 503 and a Retry-After",
     )
-    access_log: Literal["on", "off"] = Field(default="off", description="a line of log for each request")
+    access_log: Literal["on", "off"] = Field(
+        default="off", description="on: a log line for each request, at 25 µs of CPU each"
+    )
     profiler: Literal["on", "off"] = Field(
         default="off", description="for development: requests with the header X-Profile are answered with a profile"
     )
-    predict_wait_seconds: float = Field(default=5, gt=0, le=60, description="how long POST /predict waits for a score")
+    predict_wait_seconds: float = Field(
+        default=5, gt=0, le=60, description="seconds that POST /predict waits for a score before it answers 202"
+    )
     answer_wait_seconds: float = Field(
-        default=30, gt=0, le=60, description="how long endpoints that answer with scores only wait for them; then 504"
+        default=30,
+        gt=0,
+        le=60,
+        description="seconds that POST /prediction, /translation, /inference and /v2 wait for outputs; then 504",
     )
 
     @field_validator("cors_origins")
@@ -49,7 +69,7 @@ class HandlerSettings(BaseSettings):
     @field_validator("allowed_hosts")
     @classmethod
     def _hosts_are_named(cls, given: str) -> str:
-        """Refuse `*`: every page whose name is made to lead here could read every task."""
+        """Refuse `*`: every page whose name resolves to this handler could read every task."""
         for host in _names(given):
             if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", host):
                 raise ValueError(f"{host!r} is no name like scores.example.com or *.example.com, without a port")

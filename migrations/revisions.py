@@ -16,6 +16,7 @@ def config(database_url: str | None = None, programs_url: str | None = None) -> 
     """
     settings = Config()
     settings.set_main_option("script_location", str(ROOM).replace("%", "%%"))
+    settings.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     settings.attributes["database_url"] = database_url
     settings.attributes["programs_url"] = programs_url
     return settings

@@ -1,1 +1,1 @@
-"""The served models, one folder each, and the contract that they meet."""
+"""The served models, one folder each."""

@@ -8,8 +8,8 @@ from time import monotonic
 from pool import process
 from pool.errors import PoolError
 from pool.job import Job
-from pool.waiting import Waiting
-from pool.worker import Worker
+from pool.waiting import WaitingJobs
+from pool.worker import PoolWorker
 
 # Short jobs that wait are sent several to a message: no more than half of each worker's share of them, and at most
 BATCH_JOBS = 64
@@ -28,8 +28,8 @@ class Dispatch:
     def __init__(self, workers: int, room: int, wake: Callable[[], None]) -> None:
         self._lock = Lock()
         self._workers = workers
-        self._waiting = Waiting(room)
-        self._idle: list[Worker] = []
+        self._waiting = WaitingJobs(room)
+        self._idle: list[PoolWorker] = []
         self._seconds: dict[str, float] = {}
         self._refusal: PoolError | None = None
         self._wake = wake
@@ -80,7 +80,7 @@ class Dispatch:
             own.__cause__ = reason.__cause__
             job.fail(own)
 
-    def feed(self, worker: Worker | None = None) -> None:
+    def feed(self, worker: PoolWorker | None = None) -> None:
         """Hand jobs that wait to workers that are idle, such as this one."""
         with self._lock:
             if worker:
@@ -93,7 +93,7 @@ class Dispatch:
                 worker.assign(jobs)
             worker.send(process.SCORE, jobs)
 
-    def answered(self, worker: Worker) -> Job:
+    def answered(self, worker: PoolWorker) -> Job:
         """Return the job that the worker has answered, and give it others if it has no more."""
         took = -worker.since
         with self._lock:
@@ -106,13 +106,13 @@ class Dispatch:
             self.feed(worker)
         return job
 
-    def take_back(self, worker: Worker) -> None:
+    def take_back(self, worker: PoolWorker) -> None:
         """Give the jobs that this worker has not started to others."""
         with self._lock:
             self._waiting.put_back(worker.take_back())
         self.feed()
 
-    def bury(self, worker: Worker) -> Job | None:
+    def bury(self, worker: PoolWorker) -> Job | None:
         """Take back what the dead worker had not started; return the job that it had."""
         with self._lock:
             if worker in self._idle:

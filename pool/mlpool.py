@@ -79,6 +79,8 @@ class MLPool:
             )
         except PoolFull:
             return None
+        except KeyError as error:
+            raise ValueError(error.args[0]) from None  # as the public package has it
         return self._keep(job)
 
     async def create_job_async(
@@ -145,8 +147,7 @@ class MLPool:
     def _keep(self, job: Job) -> UUID:
         job_id = uuid4()
         with self._lock:
-            while self._done and next(iter(self._done.values())) < monotonic() - self._result_ttl:
-                self._jobs.pop(self._done.popitem(last=False)[0], None)
+            self._expire()
             self._jobs[job_id] = job
         job.add_done_callback(lambda _: self._note_done(job_id))
         return job_id
@@ -156,8 +157,13 @@ class MLPool:
             if job_id in self._jobs:
                 self._done[job_id] = monotonic()
 
+    def _expire(self) -> None:
+        while self._done and next(iter(self._done.values())) < monotonic() - self._result_ttl:
+            self._jobs.pop(self._done.popitem(last=False)[0], None)
+
     def _find(self, job_id: UUID) -> Job:
         with self._lock:
+            self._expire()
             if job_id not in self._jobs:
                 raise JobWithSuchIDDoesntExistError(f"no job has the id {job_id}, or its result was fetched or expired")
             return self._jobs[job_id]

@@ -11,7 +11,7 @@ from pool import wire
 from pool.errors import PoolFull
 from pool.job import Job
 from pool.process import Model
-from pool.supervisor import Supervisor
+from pool.supervisor import PoolSupervisor
 
 _ONLY = "model"  # the name of the model of a pool that has one
 
@@ -50,7 +50,7 @@ class ModelPool:
         self._timeout = timeout
         self._retry = retry
         workers = workers or os.cpu_count() or 1
-        self._supervisor = Supervisor(models, workers, max(1, room), load_timeout, cancel_grace)
+        self._supervisor = PoolSupervisor(models, workers, max(1, room), load_timeout, cancel_grace)
         self._dispatch = self._supervisor.dispatch
         finalize(self, self._supervisor.let_go).atexit = False
         try:

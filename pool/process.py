@@ -30,7 +30,7 @@ class Model(NamedTuple):
     score: Callable[..., Any] | str
 
 
-Loaded = tuple[Any, Callable[..., Any]]
+LoadedRuntime = tuple[Any, Callable[..., Any]]
 """A model in memory, and its `score`."""
 
 
@@ -77,7 +77,7 @@ def _named(function: Callable[..., Any] | str) -> Callable[..., Any]:
     return resolve_name(function) if isinstance(function, str) else function
 
 
-def _load(connection: Connection, models: Mapping[str, Model]) -> dict[str, Loaded] | None:
+def _load(connection: Connection, models: Mapping[str, Model]) -> dict[str, LoadedRuntime] | None:
     loaded = {}
     for name, model in models.items():
         try:
@@ -88,7 +88,7 @@ def _load(connection: Connection, models: Mapping[str, Model]) -> dict[str, Load
     return loaded
 
 
-def _score(loaded: Mapping[str, Loaded], call: wire.Parcel) -> tuple[str, list[wire.Parcel]]:
+def _score(loaded: Mapping[str, LoadedRuntime], call: wire.Parcel) -> tuple[str, list[wire.Parcel]]:
     try:
         name, many, inputs = wire.unpack(call)
         model, score = loaded[name]

@@ -14,13 +14,13 @@ from time import monotonic
 from pool import process, wire
 from pool.dispatch import Dispatch
 from pool.errors import LoadFailed, PoolClosed, PoolError, WorkerLost
-from pool.worker import Worker
+from pool.worker import PoolWorker
 
 FIRST_PAUSE, LAST_PAUSE = 0.1, 10.0  # seconds before another start when one failed; doubling
 STOP_SECONDS = 1.0  # for an idle process to end by itself
 
 
-class Supervisor:
+class PoolSupervisor:
     """Sleeps until a worker speaks or dies, somebody rings, or the time of a job is up."""
 
     def __init__(
@@ -35,7 +35,7 @@ class Supervisor:
         self._wanted = workers
         self._load_timeout = load_timeout
         self._cancel_grace = cancel_grace
-        self._workers: set[Worker] = set()
+        self._workers: set[PoolWorker] = set()
         self._pause = FIRST_PAUSE
         self._next_start = 0.0
         self._closing = self._let_go = self._aborting = False
@@ -80,8 +80,9 @@ class Supervisor:
         """After a fork, in the child: leave the workers to the process whose they are."""
         self.dispatch.disown(PoolClosed("the pool belongs to the process that made it; a forked one needs its own"))
         for worker in self._workers:
-            # With the connection open here, a worker would outlive its pool; and when this process exits,
-            # multiprocessing would end, or wait for, children that are not its own.
+            # With the connection open here, a worker would outlive its pool. And when this process exits,
+            # multiprocessing would end, or wait for, children that are not its own: its exit function takes all in this
+            # set (https://github.com/python/cpython/issues/114220), from which no public method takes one out.
             worker.connection.close()
             processes._children.discard(worker.process)  # type: ignore[attr-defined]
 
@@ -119,7 +120,7 @@ class Supervisor:
     def _start_workers(self) -> None:
         while len(self._workers) < self._wanted and monotonic() >= self._next_start and not self._aborting:
             try:
-                worker = Worker(self._models)
+                worker = PoolWorker(self._models)
             except Exception as error:  # no memory, no process left; or `load` cannot be pickled
                 self._not_loaded(error)
                 return
@@ -127,7 +128,7 @@ class Supervisor:
             self._selector.register(worker.connection, selectors.EVENT_READ, worker)
             self._selector.register(worker.death, selectors.EVENT_READ, worker)
 
-    def _hear(self, worker: Worker, is_dead: bool) -> None:
+    def _hear(self, worker: PoolWorker, is_dead: bool) -> None:
         """Read a message; from a worker that died, all that it said before."""
         try:
             if not is_dead:
@@ -142,7 +143,7 @@ class Supervisor:
         if is_dead:
             self._bury(worker)
 
-    def _read(self, worker: Worker) -> None:
+    def _read(self, worker: PoolWorker) -> None:
         kind, parcels = wire.receive(worker.connection)
         if kind == process.READY:
             self._loaded(worker)
@@ -152,7 +153,7 @@ class Supervisor:
         else:
             self.dispatch.answered(worker).end(kind, parcels[0])
 
-    def _loaded(self, worker: Worker) -> None:
+    def _loaded(self, worker: PoolWorker) -> None:
         worker.ready = True
         self._pause = FIRST_PAUSE
         if not self._closing:
@@ -174,7 +175,7 @@ class Supervisor:
                 self.dispatch.refuse(reason)
             self.dispatch.fail_all(reason)
 
-    def _bury(self, worker: Worker) -> None:
+    def _bury(self, worker: PoolWorker) -> None:
         self._workers.remove(worker)
         for descriptor in (worker.connection, worker.death):
             with suppress(KeyError):
@@ -198,7 +199,7 @@ class Supervisor:
             times.append(self._next_start)
         return max(0.0, min(times) - monotonic()) if times else None
 
-    def _hold_to_limits(self, worker: Worker) -> None:
+    def _hold_to_limits(self, worker: PoolWorker) -> None:
         for time, verdict in list(worker.limits(self._load_timeout, self._cancel_grace)):
             if time > monotonic():
                 continue
@@ -244,6 +245,6 @@ def _disown_all() -> None:
 
 
 # Before multiprocessing's own, which would wait for the processes: what is registered last runs first.
-_running: set[Supervisor] = set()
+_running: set[PoolSupervisor] = set()
 atexit.register(_close_all)
 os.register_at_fork(after_in_child=_disown_all)

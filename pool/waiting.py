@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from pool.job import Job
 
 
-class Waiting:
+class WaitingJobs:
     """First come, first served; its owner holds a lock around every call."""
 
     def __init__(self, room: int) -> None:

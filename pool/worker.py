@@ -20,7 +20,7 @@ HELD_UP = 0.005  # seconds for which one job may hold up others of its message; 
 _SPAWN = get_context("spawn")
 
 
-class Worker:
+class PoolWorker:
     """One process, from its start to its death; it is never started again."""
 
     def __init__(self, models: Mapping[str, process.Model]) -> None:

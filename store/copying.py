@@ -6,13 +6,17 @@ big-endian; at the end a count of -1.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ARRAY, BigInteger, Boolean, Connection, Double, Integer, Table, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, Connection, DateTime, Double, Integer, Table, Text, Uuid
 from sqlalchemy.types import TypeEngine
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""A timestamptz is the number of microseconds since then."""
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
@@ -88,7 +92,9 @@ def _has_null(values: Sequence[Any] | NDArray[Any]) -> bool:
 def _encode(kind: TypeEngine[Any], value: Any) -> bytes:
     if value is None:
         return b"\xff\xff\xff\xff"
-    if fixed := _FIXED.get(type(kind)):
+    if isinstance(kind, DateTime):
+        data: bytes = ((value - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, "big", signed=True)
+    elif fixed := _FIXED.get(type(kind)):
         data = np.asarray(value).astype(fixed).tobytes()
     else:
         data = str(value).encode() if isinstance(kind, Text) else bytes(value)

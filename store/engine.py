@@ -1,12 +1,24 @@
 """Opens PostgreSQL: psycopg2 for programs that may block, asyncpg for the handler, whose event loop must not."""
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+import structlog
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-CONNECT_TIMEOUT = 5  # seconds; a host that drops packets must not hold a start-up for minutes
+from store import address, outage
+from store.address import CONNECT_TIMEOUT, STATEMENT_CACHE, UnusableUrl
+
+log = structlog.get_logger(__name__)
+
+STUCK = 75
+"""Exit status of a process whose transaction hangs: EX_TEMPFAIL of sysexits.h."""
 
 # When a client's host is gone, or the client frozen in the midst of a transaction, PostgreSQL lets go of its locks.
 SESSION = {
@@ -17,52 +29,125 @@ SESSION = {
 }
 
 
-def sync_url(url: str) -> URL:
-    """Name the driver: SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3."""
-    return make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg2")
-
-
 def connect(url: str, *, pool_size: int = 2, ping: bool = True) -> Engine:
-    """Open PostgreSQL. Without `ping`, the first statement on a connection that has broken meanwhile raises."""
-    return create_engine(
-        sync_url(url),
+    """Open PostgreSQL. Without `ping`, the first statement on a connection that has broken meanwhile raises.
+
+    Raises UnusableUrl.
+    """
+    where = address.parse(url)
+    engine = create_engine(
+        "postgresql+psycopg2://",
         pool_size=pool_size,
         pool_pre_ping=ping,
         hide_parameters=True,  # the log of a failed statement must not show anybody's inputs
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT,
             "application_name": "millrace",
-            "options": " ".join(f"-c {name}={value}" for name, value in SESSION.items()),
             # A server whose host is gone is noticed within half a minute.
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 25_000,  # milliseconds
+            **where.for_psycopg2,
         },
     )
 
+    @event.listens_for(engine, "connect")
+    def begin_session(connection: Any, _: Any) -> None:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(_begin(connection.info.backend_pid))
+            rows = cursor.rowcount
+        connection.autocommit = False
+        if rows == 0 and where.statement_cache is None:
+            connection.close()
+            raise _found_pooler()
+
+    return engine
+
+
+class WatchedEngine:
+    """Ends the process when a transaction hangs, so that its supervisor replaces it and rescue brings back its tasks.
+
+    psycopg2 waits for an answer as long as the connection seems to live, and nothing in Python interrupts it. Behind
+    a proxy or a firewall that has forgotten the connection, that is for ever.
+    """
+
+    def __init__(self, engine: Engine, seconds: float) -> None:
+        """Give every transaction so many seconds."""
+        self._engine = engine
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.seconds = seconds
+        self._begun: dict[object, float] = {}
+        threading.Thread(target=self._watch, name="watch transactions", daemon=True).start()
+
+    @contextmanager
+    def begin(self, *, single: bool = False) -> Iterator[Connection]:
+        """Open a transaction. A `single` statement is one by itself, in one round trip: no BEGIN, no COMMIT."""
+        transaction = object()
+        self._begun[transaction] = monotonic()
+        try:
+            with (self._single if single else self._engine).begin() as connection:
+                yield connection
+        finally:
+            del self._begun[transaction]
+
+    def _watch(self) -> None:
+        wait = threading.Event().wait
+        while not wait(min(1, self.seconds / 4)):
+            if any(monotonic() - begun > self.seconds for begun in list(self._begun.values())):
+                log.critical("transaction_hangs", seconds=self.seconds, meaning="this process ends, to be replaced")
+                os._exit(STUCK)
+
 
 def connect_async(url: str, *, pool_size: int = 5, timeout: float = 30) -> AsyncEngine:
-    """Open PostgreSQL for an event loop; a statement that gets no answer for `timeout` seconds raises TimeoutError."""
+    """Open PostgreSQL for an event loop; a statement that takes over `timeout` seconds raises OperationalError.
+
+    Raises UnusableUrl.
+    """
+    where = address.parse(url)
+    arguments = where.for_asyncpg
+    settings = {"application_name": "millrace", **arguments["server_settings"]}
     engine = create_async_engine(
-        sync_url(url).set(drivername="postgresql+asyncpg"),
+        "postgresql+asyncpg://",
         pool_size=pool_size,
         max_overflow=0,
         hide_parameters=True,  # the log of a failed statement must not show anybody's inputs
         pool_timeout=CONNECT_TIMEOUT,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT,
-            "command_timeout": timeout,
-            "server_settings": {"application_name": "millrace", **SESSION},
-        },
+        connect_args={**arguments, "command_timeout": timeout, "server_settings": settings},
     )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def begin_session(connection: Any, _: Any) -> None:
+        driver = connection.driver_connection
+        with outage.translated(engine.dialect):  # here SQLAlchemy would let the driver's own errors out
+            said = connection.run_async(lambda asyncpgs: asyncpgs.execute(_begin(asyncpgs.get_server_pid())))
+        if said == "SELECT 0" and where.statement_cache is None:
+            driver.terminate()
+            raise _found_pooler()
+
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    outage.wrap_socket_errors(engine.sync_engine)
     return engine
 
 
 def single(engine: AsyncEngine) -> AsyncEngine:
     """Return the same connections for statements that are transactions by themselves: one round trip, not three."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _begin(pid: int) -> str:
+    """Set up the session, unless a pooler is between: what is set on its connections would stay for other clients.
+
+    A pooler gives a process id of its own, so that it can pass on a request to cancel. Behind one the role has these
+    settings (roles.py).
+    """
+    settings = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in SESSION.items())
+    return f"SELECT {settings} WHERE pg_backend_pid() = {pid}"
+
+
+def _found_pooler() -> UnusableUrl:
+    return UnusableUrl(f"a connection pooler answers there: add ?{STATEMENT_CACHE}=0 (docs/how-to/pooler.md)")
 
 
 def _refuse_closed(connection: Any, *_: Any) -> None:

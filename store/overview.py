@@ -1,6 +1,6 @@
 """The whole platform at one moment, for a person's screen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,16 +8,17 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, select
 
+from store.models import LIVE_MODELS
 from store.states import Status
 from store.tables import tasks, webhooks
-from store.tasks import WAITING, by_queue
-from store.workers import LISTED
+from store.tasks import QUEUE_DEPTHS, QueueDepths, by_queue
+from store.workers import LISTED, UNLOADED
 
 FAILURES = 5
 
 
 @dataclass(frozen=True)
-class Failure:
+class LatestFailure:
     task_id: UUID
     model: str
     at: datetime
@@ -28,11 +29,14 @@ class Failure:
 class Overview:
     now: datetime
     """The database's clock."""
-    queues: Mapping[tuple[str, int], tuple[int, int, float]]
-    """By model and priority, where tasks wait: how many, their inputs, and the age of the oldest in seconds."""
+    models: Sequence[str]
+    """Those with a live version."""
+    queues: QueueDepths
     workers: Sequence[Row[Any]]
     """One row for each model that a living process has loaded."""
-    failures: Sequence[Failure]
+    unloaded: Sequence[Row[Any, Any, Any]]
+    """(model, host, reason) of what living workers could not load."""
+    failures: Sequence[LatestFailure]
     callbacks_due: int
 
 
@@ -44,12 +48,14 @@ _FAILED = (
 )
 
 
-def look(connection: Connection) -> Overview:
+def fetch_overview(connection: Connection) -> Overview:
     """Look at everything that is cheap to know, however many tasks are stored."""
     return Overview(
         connection.execute(select(func.now())).scalar_one(),
-        by_queue(connection.execute(WAITING)),
+        connection.scalars(LIVE_MODELS).all(),
+        by_queue(connection.execute(QUEUE_DEPTHS)),
         connection.execute(LISTED).all(),
-        [Failure(*row) for row in connection.execute(_FAILED)],
+        connection.execute(UNLOADED).all(),
+        [LatestFailure(*row) for row in connection.execute(_FAILED)],
         connection.scalar(select(func.count()).where(webhooks.c.due_at <= func.now())) or 0,
     )

@@ -1,67 +1,100 @@
 """Empties what people wrote or showed, once it is old: the personal columns of predictions, and failed tasks' inputs.
 
 Scores, labels, versions and times stay, so that what was counted can be counted again. Age is counted from the scoring,
-or from the failure. Work goes by days and in batches, each a short transaction: nobody waits for a row for long.
+or from the failure. Work goes by slices of time and in batches, each a short transaction: nobody waits long for a row.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any
 
 from sqlalchemy import Connection, Table, TextClause, select, text
+from sqlalchemy.exc import DBAPIError
 
+from store import outage
+from store.limits import limit_time
+from store.states import FAILURE, status_in
 from store.tables import tasks
 
 LIMIT = 5_000
 """Rows in one transaction."""
 
-SLICE = timedelta(days=1)
-"""So much time is looked at at once: block-range indexes find its rows without reading the others."""
+LONGEST, SHORTEST = timedelta(days=1), timedelta(seconds=1)
+"""So much time is looked at at once, at most and at least: block-range indexes find its rows without the others."""
 
 
-class Transactions(Protocol):
-    """What opens transactions: an Engine, or a worker's watched one."""
+@dataclass
+class Slice:
+    """How much time is looked at at once: less where there is much to empty, since what is empty is read again."""
 
-    def begin(self) -> AbstractContextManager[Connection]: ...
+    seconds: float = 60
+    """How long a statement may take."""
+    length: timedelta = LONGEST
+
+    def lengthen(self) -> None:
+        self.length = min(LONGEST, self.length * 2)
+
+    def shorten(self, by: int) -> None:
+        self.length = max(SHORTEST, self.length / by)
 
 
-Personal = Mapping[str, tuple[Table, Sequence[str]]]
+Begin = Callable[[], AbstractContextManager[Connection]]
+"""Opens a transaction: an engine's `begin`."""
+
+PersonalColumns = Mapping[str, tuple[Table, Sequence[str]]]
 """For each model that has any: its table, and the columns to be emptied."""
 
 
-def begin(connection: Connection) -> datetime | None:
+def oldest(connection: Connection) -> datetime | None:
     """Return when the oldest task was submitted, before which there is nothing; None: there is no task."""
-    oldest: datetime | None = connection.scalar(select(tasks.c.submitted_at).order_by(tasks.c.id).limit(1))
-    return oldest and oldest - timedelta(hours=1)  # ids are ordered by the handlers' clocks, which may differ
+    at: datetime | None = connection.scalar(select(tasks.c.submitted_at).order_by(tasks.c.id).limit(1))
+    return at and at - timedelta(hours=1)  # ids are ordered by the handlers' clocks, which may differ
 
 
-def until(connection: Connection, age: timedelta) -> datetime:
+def cutoff(connection: Connection, age: timedelta) -> datetime:
     """Return the time, by the database's clock, before which everything is too old."""
     limit: datetime = connection.scalar(text("SELECT now() - CAST(:age AS interval)"), {"age": age})
     return limit
 
 
-def sweep(
-    engine: Transactions, personal: Personal, since: datetime, before: datetime
+def redact(
+    begin: Begin, personal: PersonalColumns, since: datetime, before: datetime, within: Slice | None = None
 ) -> Iterator[tuple[datetime, int]]:
     """Empty what was scored or failed in this time.
 
-    Yields after each transaction up to when all is empty, and how many rows it has emptied; whoever stops there can go
-    on from there.
+    Yields after each step up to when all is empty, and how many rows it has emptied; whoever stops there can go on
+    from there. Raises DBAPIError when a statement takes too long even on the least that can be looked at.
     """
+    within = within or Slice()
+    statements: list[tuple[TextClause, dict[str, Any]]] = [
+        (_emptying(table, columns), {}) for table, columns in personal.values()
+    ]
+    statements.append((_FORGET_INPUTS, {"models": list(personal)}))
     while since < before:
-        end = min(since + SLICE, before)
-        with engine.begin() as connection:
-            rows = _empty(connection, personal, since, end)
-        since = since if rows else end
-        yield since, rows
+        end = min(since + within.length, before)
+        values = {"since": since, "before": end, "limit": LIMIT}
+        try:
+            found = [_empty(begin, statement, values | more, within.seconds) for statement, more in statements]
+        except DBAPIError as error:
+            if not outage.is_transient(error) or within.length <= SHORTEST:
+                raise
+            within.shorten(16)
+            yield since, 0
+            continue
+        if LIMIT in found:
+            within.shorten(2)
+        else:
+            since = end
+            within.lengthen()
+        yield since, sum(found)
 
 
-def _empty(connection: Connection, personal: Personal, since: datetime, before: datetime) -> int:
-    values = {"since": since, "before": before, "limit": LIMIT}
-    rows = [connection.execute(_emptying(table, columns), values).rowcount for table, columns in personal.values()]
-    return sum(rows) + connection.execute(_FORGET_INPUTS, values | {"models": list(personal)}).rowcount
+def _empty(begin: Begin, statement: TextClause, values: Mapping[str, Any], seconds: float) -> int:
+    with begin() as connection:
+        limit_time(connection, seconds)
+        return connection.execute(statement, values).rowcount
 
 
 def _emptying(table: Table, columns: Sequence[str]) -> TextClause:
@@ -74,14 +107,14 @@ def _emptying(table: Table, columns: Sequence[str]) -> TextClause:
                 AND ({" OR ".join(f'"{name}" IS DISTINCT FROM {value}' for name, value in empty.items())})
             LIMIT :limit FOR UPDATE SKIP LOCKED
         ))
-    """)  # noqa: S608 - names out of our specs
+    """)
 
 
 # An error may quote the input: of it, what stands before the first colon stays, which is the exception's type.
-_FORGET_INPUTS = text("""
+_FORGET_INPUTS = text(f"""
     WITH old AS (
         SELECT id FROM tasks
-        WHERE status = 'FAILURE' AND model = ANY(:models) AND finished_at >= :since AND finished_at < :before
+        WHERE {status_in(FAILURE)} AND model = ANY(:models) AND finished_at >= :since AND finished_at < :before
             AND EXISTS (SELECT FROM task_inputs WHERE task_id = id)
         LIMIT :limit FOR UPDATE SKIP LOCKED
     ), forgotten AS (

@@ -6,8 +6,11 @@ not. Neither owns anything, so neither can create, alter, empty or drop a table.
 
 import structlog
 from psycopg2.extensions import encrypt_password  # type: ignore[import-untyped]
-from sqlalchemy import URL, Connection, MetaData, text
+from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.exc import ProgrammingError
 
+from store.address import Address
+from store.engine import SESSION
 from store.tables import ANALYST, APP
 
 log = structlog.get_logger(__name__)
@@ -28,11 +31,11 @@ class RoleMissing(Exception):
     """The role millrace_app is missing, and the owner may not make it: have an administrator run CREATE ROLE."""
 
 
-def grant(connection: Connection, schema: MetaData, login: URL | None = None) -> None:
+def grant(connection: Connection, schema: MetaData, login: Address | None = None) -> None:
     """Make the roles where they are missing, and let each do with the tables what stands with them, and no more.
 
-    With `login`, the URL that the programs are given, `millrace_app` can log in with the password in it. Raises
-    RoleMissing.
+    With `login`, what the programs log in with, `millrace_app` can do so with the password in it; and behind a pooler
+    the role has the settings that a session cannot be given there. Raises RoleMissing.
     """
     for role in (APP, ANALYST):
         connection.execute(text(_CREATE.format(role=role)))
@@ -40,10 +43,12 @@ def grant(connection: Connection, schema: MetaData, login: URL | None = None) ->
             _grant(connection, schema, role)
         else:
             log.warning("role_missing", role=role)
-    if login is not None and login.username == APP:
+    if login is not None and login.user == APP:
         if not _exists(connection, APP):
             raise RoleMissing(RoleMissing.__doc__)
         _let_log_in(connection, login.password or "")
+    if login is not None and login.behind_pooler:
+        _set_up_sessions(connection, login.user or "")
 
 
 def _exists(connection: Connection, role: str) -> bool:
@@ -66,3 +71,16 @@ def _let_log_in(connection: Connection, password: str) -> None:
     """Give the role this password, hashed here, so that no log of the server shows it."""
     hashed = encrypt_password(password, APP, scope=connection.connection.driver_connection, algorithm="scram-sha-256")
     connection.exec_driver_sql(f"ALTER ROLE {APP} LOGIN PASSWORD '{hashed}'")
+
+
+def _set_up_sessions(connection: Connection, role: str) -> None:
+    """Give the role what `connect` gives a session, in this database."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    database = connection.scalar(text("SELECT current_database()"))
+    try:
+        with connection.begin_nested():
+            for name, value in SESSION.items():
+                statement = f"ALTER ROLE {quote(role)} IN DATABASE {quote(str(database))} SET {name} = '{value}'"
+                connection.exec_driver_sql(statement)
+    except ProgrammingError as error:
+        log.warning("role_not_set_up", role=role, error=str(error.orig), settings=SESSION)

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -18,8 +19,9 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
-from store.states import Status
+from store.states import FAILURE, PENDING, STARTED, Status, status_in
 
 metadata = MetaData(
     naming_convention={
@@ -42,49 +44,88 @@ def app_may(*privileges: str) -> dict[str, list[str]]:
     return {APP: list(privileges)}
 
 
-_statuses = ", ".join(f"'{status}'" for status in Status)
-
 tasks = Table(
     "tasks",
     metadata,
     Column("id", Uuid, primary_key=True, comment="UUIDv7: ordered by time"),
-    Column("model", Text, nullable=False),
+    Column("model", Text, nullable=False, comment="the model that scores it"),
+    Column("accepted_version", Text, comment="the live version when it was accepted, whose schema its inputs fit"),
     Column("model_version", Text, comment="the version that scored it"),
-    Column("status", Text, nullable=False, server_default=Status.PENDING),
+    Column(
+        "status",
+        Text,
+        nullable=False,
+        server_default=PENDING,
+        comment="PENDING, STARTED, then SUCCESS, FAILURE, REVOKED or EXPIRED",
+    ),
     Column("attempt", SmallInteger, nullable=False, server_default="0", comment="how often a worker has claimed it"),
+    Column(
+        "lost_attempts",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="attempts whose worker was lost, since the task was accepted or replayed",
+    ),
     Column(
         "attempt_base",
         SmallInteger,
         nullable=False,
         server_default="0",
-        comment="attempts that no longer count: before a replay, or given back by a stopping worker",
+        comment="read by release 0.1.0 only, which limits attempt - attempt_base",
     ),
     Column("priority", SmallInteger, nullable=False, server_default="1", comment="0 high, 1 normal, 2 low"),
-    Column("n_inputs", Integer, nullable=False),
-    Column("submitted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("published_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("n_inputs", Integer, nullable=False, comment="how many inputs it has: rows in its model's table"),
+    Column(
+        "submitted_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="when it was accepted",
+    ),
+    Column(
+        "published_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="when its latest message went out",
+    ),
+    Column(
+        "needs_message",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="while PENDING: no message names it, and rescue is to send one",
+    ),
     Column("started_at", DateTime(timezone=True), comment="start of the latest attempt"),
     Column("lease_until", DateTime(timezone=True), comment="until when a worker owns it"),
-    Column("finished_at", DateTime(timezone=True)),
-    Column("deadline", DateTime(timezone=True)),
-    Column("client", Text),
-    Column("idempotency_key", Text),
-    Column("request_fingerprint", LargeBinary),
+    Column("finished_at", DateTime(timezone=True), comment="when it ended, in whatever state"),
+    Column("deadline", DateTime(timezone=True), comment="when it expires, if it is not scored by then"),
+    Column("client", Text, comment="whose API key it came with; null: AUTH was off"),
+    Column("idempotency_key", Text, comment="the client's key for retries; null when it is forgotten"),
+    Column("request_fingerprint", LargeBinary, comment="what the key was sent with: a format's number, SHA-256"),
     Column("error", Text, comment="why it failed, for a person"),
+    Column("faults", JSONB(none_as_null=True), comment="which of its inputs are at fault: position, field, detail"),
     Column("traceparent", Text, comment="the trace of the request that it came by (W3C)"),
-    CheckConstraint(f"status IN ({_statuses})", name="status_known"),
+    CheckConstraint(status_in(*Status), name="status_known"),
     CheckConstraint("n_inputs > 0", name="n_inputs_positive"),
     # What rescue reads: small, because a task leaves both when it ends.
-    Index("tasks_pending", "model", "priority", "published_at", postgresql_where=text("status = 'PENDING'")),
-    Index("tasks_started", "lease_until", postgresql_where=text("status = 'STARTED'")),
+    Index("tasks_pending", "model", "priority", "published_at", postgresql_where=text(status_in(PENDING))),
+    Index("tasks_needing_message", "model", "priority", postgresql_where=text("needs_message")),
+    Index("tasks_started", "lease_until", postgresql_where=text(status_in(STARTED))),
     Index(
         "tasks_deadline",
         "deadline",
-        postgresql_where=text("deadline IS NOT NULL AND status IN ('PENDING', 'STARTED')"),
+        postgresql_where=text(f"deadline IS NOT NULL AND {status_in(PENDING, STARTED)}"),
     ),
     Index("tasks_keyed", "submitted_at", postgresql_where=text("idempotency_key IS NOT NULL")),
-    Index("tasks_failed", "id", postgresql_where=text("status = 'FAILURE'")),
-    Index("tasks_model", "model", "id"),
+    Index("tasks_failed", "id", postgresql_where=text(status_in(FAILURE))),
+    # What lists read, of all clients and of one: without a filter, each model and state is looked at.
+    Index("tasks_listed", "model", "status", "submitted_at", "id"),
+    Index(
+        "tasks_of_client",
+        *("client", "model", "status", "submitted_at", "id"),
+        postgresql_where=text("client IS NOT NULL"),
+    ),
     Index(
         "tasks_idempotency_key",
         "client",
@@ -100,7 +141,7 @@ tasks = Table(
 task_inputs = Table(
     "task_inputs",
     metadata,
-    Column("task_id", Uuid, ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    Column("task_id", Uuid, ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True, comment="the task"),
     Column("payload", LargeBinary, nullable=False, comment="validated inputs in JSON: an array, or one array a field"),
     info=ANALYST_READS | app_may("SELECT", "INSERT", "DELETE"),
     comment="Inputs that still wait for a score; a failed task keeps its row, so that it can be replayed",
@@ -110,51 +151,77 @@ workers = Table(
     "workers",
     metadata,
     Column("id", Uuid, primary_key=True, comment="one worker process"),
-    Column("model", Text, primary_key=True),
-    Column("model_version", Text, nullable=False),
-    Column("host", Text, nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("tasks_done", BigInteger, nullable=False, server_default="0"),
-    Column("inputs_done", BigInteger, nullable=False, server_default="0"),
+    Column("model", Text, primary_key=True, comment="a model that it has loaded"),
+    Column("model_version", Text, nullable=False, comment="the version that it has loaded"),
+    Column("host", Text, nullable=False, comment="name of its host or container"),
+    Column("pid", Integer, nullable=False, comment="its process id on that host"),
+    Column("tasks_done", BigInteger, nullable=False, server_default="0", comment="since it started"),
+    Column("inputs_done", BigInteger, nullable=False, server_default="0", comment="since it started"),
     Column("cache_hits", BigInteger, nullable=False, server_default="0", comment="of the inputs, by the score cache"),
     Column("busy_seconds", Double, nullable=False, server_default="0", comment="spent on what is done"),
     Column("working_since", DateTime(timezone=True), comment="on a chunk for this model; null: on none"),
-    Column("ready_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column(
+        "ready_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="when it had loaded its models",
+    ),
+    Column(
+        "seen_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="its latest heartbeat"
+    ),
     info=ANALYST_READS | app_may("SELECT", "INSERT", "UPDATE", "DELETE"),
     comment="Worker processes with the models that they have loaded; a row not seen for long is dead",
 )
 
-api_keys = Table(
-    "api_keys",
+unloaded_models = Table(
+    "unloaded_models",
     metadata,
-    Column("id", Text, primary_key=True, comment="public part of the key"),
-    Column("client", Text, nullable=False, comment="whose tasks are submitted and read with it"),
-    Column("hash", LargeBinary, nullable=False, comment="SHA-256 of the key"),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("last_used_at", DateTime(timezone=True), comment="to the minute"),
-    Column("revoked_at", DateTime(timezone=True)),
-    CheckConstraint("octet_length(hash) = 32", name="hash_is_sha256"),
-    info=app_may("SELECT", "UPDATE (last_used_at)"),  # keys are made and revoked by the owner
-    comment="Who may use the API; not for analysts",
+    Column("host", Text, primary_key=True, comment="where the worker runs"),
+    Column("model", Text, primary_key=True, comment="name of the model"),
+    Column("reason", Text, nullable=False, comment="why a worker of the host could not load the model"),
+    Column(
+        "seen_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="when a worker of the host last said so",
+    ),
+    info=ANALYST_READS | app_may("SELECT", "INSERT", "UPDATE", "DELETE"),
+    comment="Models that a worker should serve and could not load; a row not seen for long is over",
+)
+
+rescue_rounds = Table(
+    "rescue_rounds",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true"), comment="there is one row"),
+    Column(
+        "latest_at", DateTime(timezone=True), nullable=False, comment="when a round of rescue last reached PostgreSQL"
+    ),
+    Column("steady_since", DateTime(timezone=True), comment="end of PostgreSQL's latest outage; null: none is known"),
+    CheckConstraint("one", name="only_one"),
+    info=ANALYST_READS | app_may("SELECT", "INSERT", "UPDATE"),
+    comment="By what rescue tells a lost worker from a PostgreSQL that was away",
 )
 
 webhooks = Table(
     "webhooks",
     metadata,
-    Column("task_id", Uuid, ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    Column("task_id", Uuid, ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True, comment="the task"),
     Column("url", Text, nullable=False, comment="may hold a secret of its receiver"),
-    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("attempts", SmallInteger, nullable=False, server_default="0", comment="how often the URL was called"),
     Column(
         "due_at",
         DateTime(timezone=True),
         comment="next attempt; null before the task has ended and after the last attempt",
     ),
-    Column("delivered_at", DateTime(timezone=True)),
-    Column("given_up_at", DateTime(timezone=True)),
+    Column("delivered_at", DateTime(timezone=True), comment="when its receiver took it"),
+    Column("given_up_at", DateTime(timezone=True), comment="when the last attempt failed"),
     Column("last_status", Integer, comment="HTTP status of the latest answer"),
     Column("last_error", Text, comment="why the latest attempt got no answer"),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column(
+        "created_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="when it was made"
+    ),
     Index("webhooks_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index(
         "webhooks_waiting",

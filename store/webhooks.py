@@ -11,9 +11,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from store.states import FINAL, status_in
+
 SWEEP_LOCK = 0x6D696C6C77  # any number that nobody else uses: "millw"
 
-_FINAL = "tasks.status IN ('SUCCESS', 'FAILURE', 'REVOKED', 'EXPIRED')"
+_FINAL = f"tasks.{status_in(*FINAL)}"
 _WAITING = "webhooks.due_at IS NULL AND webhooks.delivered_at IS NULL AND webhooks.given_up_at IS NULL"
 
 
@@ -47,7 +49,7 @@ class AttemptEnded:
     error: str | None
 
 
-_MAKE_DUE = f"UPDATE webhooks SET due_at = now() FROM tasks WHERE tasks.id = task_id AND {_WAITING} AND {_FINAL}"  # noqa: S608
+_MAKE_DUE = f"UPDATE webhooks SET due_at = now() FROM tasks WHERE tasks.id = task_id AND {_WAITING} AND {_FINAL}"
 
 
 def make_due(connection: Connection, task_ids: Collection[UUID]) -> int:
@@ -73,7 +75,7 @@ UPDATE webhooks SET attempts = attempts + 1, due_at = now() + :lease
 FROM due JOIN tasks ON tasks.id = due.task_id
 WHERE webhooks.task_id = due.task_id
 RETURNING webhooks.task_id, due_at, attempts, url, split_part(url, '/', 3), model, status, finished_at, client
-""")  # noqa: S608 - a constant
+""")
 
 
 def claim(connection: Connection, *, lease: timedelta, limit: int, busy: Sequence[str] = ()) -> list[DueWebhook]:

@@ -1,1 +1,1 @@
-"""What a program tells about itself."""
+"""What every program reports of itself: logs, metrics, traces, liveness, and invalid settings."""

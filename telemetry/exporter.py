@@ -1,4 +1,4 @@
-"""Lets Prometheus read a program's metrics: `GET /metrics` on a port of their own, never on one that clients reach."""
+"""Serves a program's metrics to Prometheus: `GET /metrics` on a port of its own, never on one that clients reach."""
 
 import re
 from wsgiref.simple_server import WSGIServer
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 OFF = "off"
 
 PORTS = {"handler": 9641, "worker": 9642, "rescue": 9643, "webhooks": 9644}
-"""Where METRICS gives none: one a program, so that all of them run on one machine."""
+"""The ports where METRICS gives none: one for each program, so that all of them run on one machine."""
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[^\[\]:\s]+)(?::(?P<port>[0-9]{1,5}))?")
 
@@ -30,11 +30,12 @@ class MetricsSettings(BaseSettings):
     metrics: str = Field(
         default="127.0.0.1",
         pattern=f"^(?:{_ADDRESS.pattern})$",
-        description="where Prometheus reads the program's metrics: host or host:port; off: nowhere",
+        description="where Prometheus reads the program's metrics: host, for the program's own port, or "
+        "host:port; off: nowhere",
     )
 
     def address(self, program: str) -> tuple[str, int] | None:
-        """Return where this program's metrics are served; None: nowhere."""
+        """Return the host and port for this program's metrics; None: METRICS is off."""
         found = _ADDRESS.fullmatch(self.metrics)
         if self.metrics == OFF or found is None:
             return None
@@ -42,7 +43,7 @@ class MetricsSettings(BaseSettings):
 
 
 def registry() -> CollectorRegistry:
-    """Return a new registry with what is known of every process: CPU, memory, open files, the Python it runs."""
+    """Return a new registry with the metrics of every process: CPU, memory, open files, its Python."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter
     made = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=made)
@@ -53,7 +54,7 @@ def registry() -> CollectorRegistry:
 def serve(metrics: CollectorRegistry, settings: MetricsSettings, program: str) -> WSGIServer | None:
     """Serve the metrics from a thread, until the program ends.
 
-    A port that cannot be had is said, and is no reason for a program not to do its work.
+    If the port cannot be used, log it: the program does its work all the same.
     """
     address = settings.address(program)
     if address is None:

@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry, where TRACING_ENDPOINT names a collector. Off, nothing of it runs.
+"""Traces by OpenTelemetry, where TRACING_ENDPOINT names a collector. Otherwise none of it is imported.
 
-A trace goes from the HTTP request by way of the task's row to the transaction that stores its predictions. What serves
-one request is a child of it; what serves several at once (a group commit, a chunk) has a link to each.
+A trace goes from the HTTP request through the task's row to the transaction that stores its predictions. A span that
+serves one request is its child; a span that serves several at once (a group commit, a chunk) has a link to each.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ class _State:
 
 
 def configure(settings: TracingSettings, program: str) -> bool:
-    """Begin to trace, if there is somewhere to send it, and say whether. It starts a thread: call it after a fork."""
+    """Begin to trace if there is a collector, and return whether. It starts a thread: call it after a fork."""
     if settings.tracing_endpoint is None:
         return False
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -55,7 +55,7 @@ def configure(settings: TracingSettings, program: str) -> bool:
 
 
 def stop() -> None:
-    """Send what has not been sent."""
+    """Send the spans that are still unsent."""
     if _State.provider is not None:
         _State.provider.shutdown()
         _State.provider = _State.tracer = None
@@ -66,7 +66,7 @@ def on() -> bool:
 
 
 def request(method: str, template: str, headers: Mapping[str, str]) -> AbstractContextManager[Any]:
-    """Open the span of a request, as part of the caller's trace if its headers name one. Call it only when on."""
+    """Open the span of a request, as part of the caller's trace if its headers name one. Call it only if `on()`."""
     from opentelemetry.trace import SpanKind
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -80,7 +80,7 @@ def request(method: str, template: str, headers: Mapping[str, str]) -> AbstractC
 
 
 def span(name: str) -> AbstractContextManager[Any]:
-    """Open a span within the present one; nothing where there is none."""
+    """Open a span within the current one; do nothing where there is none."""
     if _State.tracer is None:
         return _NOTHING
     from opentelemetry import trace
@@ -90,7 +90,7 @@ def span(name: str) -> AbstractContextManager[Any]:
 
 
 def joined(name: str, parents: Iterable[str | None], **attributes: str | int) -> AbstractContextManager[Any]:
-    """Open a span of what serves these traces (W3C traceparents) together; nothing where there are none."""
+    """Open one span that serves these traces (W3C traceparents); do nothing where there are none."""
     if _State.tracer is None or not (traced := [parent for parent in parents if parent]):
         return _NOTHING
     from opentelemetry import trace
@@ -106,7 +106,7 @@ def joined(name: str, parents: Iterable[str | None], **attributes: str | int) ->
 
 
 def current() -> str | None:
-    """Return the traceparent of the present span, where it is one that is recorded."""
+    """Return the traceparent of the current span, if it is recorded."""
     if _State.tracer is None:
         return None
     from opentelemetry import trace

@@ -43,7 +43,7 @@ def attempted(engine: Engine, task_id: UUID, times: int = 1) -> Any:
         row = callback(engine, task_id)
         return row if row.attempts >= times and (row.last_status or row.last_error) else None
 
-    return eventually(row, within=20)
+    return eventually(row)
 
 
 def now_due(engine: Engine, task_id: UUID) -> None:

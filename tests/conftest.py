@@ -14,7 +14,7 @@ import pytest
 import redis
 from sqlalchemy import Engine, make_url, text
 
-from cli.embedded import start_postgres, start_valkey
+from devstack.embedded import start_postgres, start_valkey
 from migrations.revisions import upgrade
 from store import keys
 from store.engine import connect
@@ -22,6 +22,8 @@ from store.tables import APP
 from tests.running import Platform, temporary_open_folder
 
 _numbers = itertools.count()
+
+APP_PASSWORD = "the-programs-password"
 
 NewClient = Callable[..., httpx.Client]
 
@@ -38,7 +40,7 @@ def servers() -> Iterator[Servers]:
     with temporary_open_folder() as folder:
         postgres = start_postgres(folder / "postgres")
         valkey = start_valkey(folder / "valkey")
-        yield Servers(postgres.url, valkey.url, (postgres.log, valkey.log))
+        yield Servers(postgres.url, valkey.url, (postgres.log.path, valkey.log.path))
         valkey.stop()
         postgres.stop()
 
@@ -46,8 +48,7 @@ def servers() -> Iterator[Servers]:
 @pytest.fixture(scope="session")
 def template(servers: Servers) -> str:
     """A migrated database to copy: ten times as fast as migrating one for each test."""
-    _create_database(servers, "template_millrace")
-    url = _url(servers, "template_millrace")
+    url = create_database(servers, "template_millrace")
     upgrade(url, as_app(url))
     return "template_millrace"
 
@@ -97,12 +98,12 @@ def closed_engine(closed: Platform) -> Iterator[Engine]:
 
 @pytest.fixture
 def new_client(closed: Platform, closed_engine: Engine) -> Iterator[NewClient]:
-    """Return HTTP clients, each with a new key; by default each is a client of its own."""
+    """Return HTTP clients, each with a new key; by default each is a client of its own that submits."""
     opened: list[httpx.Client] = []
 
-    def new(name: str | None = None) -> httpx.Client:
+    def new(name: str | None = None, role: keys.Role = keys.Role.SUBMIT) -> httpx.Client:
         with closed_engine.begin() as connection:
-            key = keys.create(connection, name or f"client-{time.monotonic_ns()}")
+            key = keys.create(connection, name or f"client-{time.monotonic_ns()}", role)
         opened.append(httpx.Client(base_url=closed.url, headers={"Authorization": f"Bearer {key}"}, timeout=60))
         return opened[-1]
 
@@ -113,21 +114,21 @@ def new_client(closed: Platform, closed_engine: Engine) -> Iterator[NewClient]:
 
 def as_app(database_url: str) -> str:
     """Return the URL by which the programs log in: those of the shared platforms all run without the owner's rights."""
-    url = make_url(database_url).set(username=APP, password="the-programs-password")
+    url = make_url(database_url).set(username=APP, password=APP_PASSWORD)
     return url.render_as_string(hide_password=False)
 
 
 def new_database(servers: Servers, template: str) -> str:
-    name = f"test_{next(_numbers)}"
-    _create_database(servers, name, template)
-    return _url(servers, name)
+    return create_database(servers, f"test_{next(_numbers)}", template)
 
 
-def _create_database(servers: Servers, name: str, template: str = "template1") -> None:
+def create_database(servers: Servers, name: str, template: str = "template1") -> str:
+    """Make a database, which is empty unless it copies a template, and return its URL."""
     admin = connect(servers.postgres_url)
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     admin.dispose()
+    return _url(servers, name)
 
 
 def _url(servers: Servers, database: str) -> str:

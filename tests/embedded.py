@@ -14,26 +14,26 @@ import psycopg2  # type: ignore[import-untyped]
 import pytest
 import redis
 
-from cli.embedded import Postgres, Server, start_postgres, start_valkey
+from devstack.embedded import Postgres, ServerProcess, start_postgres, start_valkey
 
-Start = Callable[..., Server]
+Start = Callable[..., ServerProcess]
 starts = pytest.mark.parametrize("start", [start_postgres, start_valkey])
 
 
-def query(server: Server, statement: str) -> list[tuple[object, ...]]:
+def query(server: ServerProcess, statement: str) -> list[tuple[object, ...]]:
     with closing(psycopg2.connect(server.url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchall() if cursor.description else []
 
 
-def answers(server: Server) -> bool:
+def answers(server: ServerProcess) -> bool:
     if isinstance(server, Postgres):
         return query(server, "SELECT 1") == [(1,)]
     with redis.Redis.from_url(server.url) as client:
         return bool(client.ping())
 
 
-def keep(server: Server, note: str) -> None:
+def keep(server: ServerProcess, note: str) -> None:
     if isinstance(server, Postgres):
         query(server, f"CREATE TABLE kept AS SELECT '{note}' AS note")
     else:
@@ -41,7 +41,7 @@ def keep(server: Server, note: str) -> None:
             client.set("kept", note)
 
 
-def kept(server: Server) -> object:
+def kept(server: ServerProcess) -> object:
     if isinstance(server, Postgres):
         return query(server, "SELECT note FROM kept")[0][0]
     with redis.Redis.from_url(server.url, decode_responses=True) as client:
@@ -65,7 +65,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
 def another_run(start: Start, folder: Path) -> tuple[subprocess.Popen[str], dict[str, int]]:
     """Start the server in another process, which then waits; return it and the process ids of what it started."""
     code = (
-        "import json, sys, time; from pathlib import Path; from cli import embedded\n"
+        "import json, sys, time; from pathlib import Path; from devstack import embedded\n"
         "server = getattr(embedded, sys.argv[1])(Path(sys.argv[2]))\n"
         "print(json.dumps({'server': server.process.pid, 'guardian': server.guardian.pid, 'port': server.port}))\n"
         "sys.stdout.flush(); time.sleep(600)"

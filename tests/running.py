@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from models.catalogue import specs
+from serving.catalogue import specs
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,7 +49,7 @@ def free_ports(count: int) -> int:
             return first
 
 
-def eventually(look: Callable[[], T], *, within: float = 30, every: float = 0.05) -> T:
+def eventually(look: Callable[[], T], *, within: float = 60, every: float = 0.05) -> T:
     """Return what `look` returns as soon as it is true; fail when it never is."""
     until = time.monotonic() + within
     while not (seen := look()):
@@ -71,12 +71,15 @@ def temporary_open_folder() -> Iterator[Path]:
 class Program:
     """One program in a process group of its own, with its output in a file."""
 
-    def __init__(self, name: str, arguments: Sequence[str], environment: dict[str, str], logs: Path) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], environment: dict[str, str], logs: Path, root: Path = ROOT
+    ) -> None:
+        """`root` holds the code that it runs."""
         self.log = logs / f"{name}.log"
         with self.log.open("a") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
-                cwd=ROOT,
+                cwd=root,
                 env={**os.environ, **environment},
                 stdout=output,
                 stderr=output,
@@ -96,6 +99,12 @@ class Program:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
+
+
+def serving(port: int) -> list[str]:
+    """Return the arguments of a handler on this port."""
+    command = ["uvicorn", "--factory", "handler.app:create_app", "--port", str(port), "--no-access-log"]
+    return [*command, "--http=handler.connection:Connection"]
 
 
 class Platform:
@@ -121,24 +130,22 @@ class Platform:
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
     def start_handler(self) -> Program:
-        arguments = ["uvicorn", "--factory", "handler.app:create_app", "--port", str(self.port), "--no-access-log"]
-        arguments.append("--http=handler.connection:Connection")
-        return Program("handler", arguments, self._metered("handler"), self.logs)
+        return Program("handler", serving(self.port), self._metered("handler"), self.logs)
 
     def start_worker(self) -> Program:
         return Program("worker", ["worker"], self._metered("worker"), self.logs)
 
     def start_rescue(self) -> Program:
-        return Program("rescue", ["worker.rescue"], self._metered("rescue"), self.logs)
+        return Program("rescue", ["rescue"], self._metered("rescue"), self.logs)
 
     def start_webhooks(self) -> Program:
-        return Program("webhooks", ["worker.webhooks"], self._metered("webhooks"), self.logs)
+        return Program("webhooks", ["webhooks"], self._metered("webhooks"), self.logs)
 
     def _metered(self, program: str) -> dict[str, str]:
         return {"METRICS": f"127.0.0.1:{self.metrics[program]}", **self.environment}
 
     def wait_until_ready(self) -> None:
-        eventually(self._is_ready, within=60)
+        eventually(self._is_ready)
 
     def __enter__(self) -> Self:
         self.handler = self.start_handler()

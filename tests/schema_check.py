@@ -2,7 +2,7 @@
 
 from alembic import command
 
-from cli.embedded import start_postgres
+from devstack.embedded import start_postgres
 from migrations.revisions import config, upgrade
 from tests.running import temporary_open_folder
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-import secrets
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,13 @@ from tests.running import ROOT, eventually, free_port
 PROJECT = "millrace-test"
 OURS = ("handler", "worker", "rescue", "webhooks", "flower")
 LASTING = ("postgres", "redis", *OURS)
-PASSWORDS = ("POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD", "REDIS_PASSWORD")
+PASSWORDS = {
+    "POSTGRES_PASSWORD": ("postgres", "owner"),
+    "POSTGRES_APP_PASSWORD": ("handler", "app"),
+    "REDIS_PASSWORD": ("redis", "redis"),
+    "FLOWER_BASIC_AUTH": ("flower", "flower"),
+}
+"""A service that reads each, and the folder in which it does."""
 
 
 class Stack:
@@ -27,11 +33,7 @@ class Stack:
     def __init__(self, folder: Path, file: str = "docker-compose.yml", project: str = PROJECT) -> None:
         self._which = [f"--project-name={project}", f"--file={file}"]
         self.port, self.flower_port = free_port(), free_port()
-        self.passwords = {name: secrets.token_hex(16) for name in (*PASSWORDS, "flower")}
-        example = (ROOT / ".env.example").read_text(encoding="utf-8")
         settings = {
-            **{name: self.passwords[name] for name in PASSWORDS},
-            "FLOWER_BASIC_AUTH": f"somebody:{self.passwords['flower']}",
             "PORT": str(self.port),
             "FLOWER_PORT": str(self.flower_port),
             "TRANSLATION_PORT": str(free_port()),
@@ -39,11 +41,22 @@ class Stack:
             "LEASE_SECONDS": "5",  # so that a killed worker's tasks come back soon
         }
         self._env_file = folder / ".env"
-        changes = "".join(f"{name}={value}\n" for name, value in settings.items())
-        self._env_file.write_text(f"{example}\n{changes}", encoding="utf-8")
+        self._settings = settings
+        self.configure()
         # A name in the caller's environment would win over the file.
-        self._environment = {name: value for name, value in os.environ.items() if f"\n{name}=" not in example}
+        known = set(re.findall(r"[A-Z][A-Z0-9_]+", (ROOT / file).read_text(encoding="utf-8")))
+        self._environment = {name: value for name, value in os.environ.items() if name not in known}
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+
+    def configure(self, **more: str) -> None:
+        """Write .env, with so many settings more."""
+        settings = (f"{name}={value}\n" for name, value in {**self._settings, **more}.items())
+        self._env_file.write_text("".join(settings), encoding="utf-8")
+
+    def password(self, name: str) -> str:
+        """Read a password where a program that needs it does."""
+        service, folder = PASSWORDS[name]
+        return self.compose("exec", "-T", service, "cat", f"/run/secrets/{folder}/{name}")
 
     def compose(self, *arguments: str) -> str:
         command = [*compose_command(), *self._which, f"--env-file={self._env_file}", *arguments]
@@ -58,7 +71,9 @@ class Stack:
         assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
 
     def up(self, *arguments: str, workers: int = 1) -> None:
-        self.compose("up", "--detach", *arguments, *([f"--scale=worker={workers}"] if workers > 1 else []))
+        if workers > 1:
+            self.configure(WORKER_REPLICAS=str(workers))
+        self.compose("up", "--detach", *arguments)
         eventually(lambda: self.ready_processes() == workers, within=120, every=0.5)
 
     def down(self) -> None:

@@ -1,1 +1,1 @@
-"""Standard Webhooks 1.0.0: which URLs are taken, which addresses are spoken to, what is posted and how it is signed."""
+"""Callbacks by Standard Webhooks 1.0.0: which URLs and addresses are allowed, what is posted and how it is signed."""

@@ -1,15 +1,15 @@
-"""Which addresses a delivery may go to: those of the public internet."""
+"""Which IP addresses a delivery may go to: those of the public internet."""
 
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-Address = IPv4Address | IPv6Address
+IpAddress = IPv4Address | IPv6Address
 
 _MAPPED = ip_network("::ffff:0:0/96")
 _NAT64 = ip_network("64:ff9b::/96")
 _UNICAST = ip_network("2000::/3")
 
-# Where `is_global` says yes (some only in older releases of Python), and yet nobody's receiver is there.
+# `is_global` is true for these (for some only in older releases of Python), but no receiver is there.
 _NOT_PUBLIC = [
     ip_network(network)
     for network in (
@@ -24,8 +24,8 @@ _NOT_PUBLIC = [
 ]
 
 
-def is_public(address: Address) -> bool:
-    """Say whether an address is one of the public internet, whatever it is wrapped in."""
+def is_public(address: IpAddress) -> bool:
+    """Return whether an address is one of the public internet, also where IPv6 embeds it."""
     if isinstance(address, IPv6Address):
         if address in _MAPPED or address in _NAT64:
             return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
@@ -34,8 +34,8 @@ def is_public(address: Address) -> bool:
     return address.is_global and not any(address in network for network in _NOT_PUBLIC)
 
 
-def literal(host: str) -> Address | None:
-    """Return the address that a host is written as, in any way that a resolver accepts (`0x7f.1`), or None."""
+def literal(host: str) -> IpAddress | None:
+    """Return the address if the host is one, in any form that a resolver accepts (`0x7f.1`), else None."""
     try:
         return ip_address(host)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Opens connections for deliveries, to addresses that were checked. Nothing else here opens one.
+"""Opens the connections for deliveries, to checked addresses only. Nothing else in webhooks opens one.
 
-A name is resolved once, all its addresses are checked, and the connection goes to one of exactly these: there is no
-second look-up that could answer differently (DNS rebinding). TLS is verified against the name, as always.
+It resolves a name once, checks all its addresses and connects to one of exactly these, so no second look-up can answer
+differently (DNS rebinding). TLS is verified against the name, as always.
 """
 
 import asyncio
@@ -13,20 +13,20 @@ from typing import Any
 
 import httpcore
 
-from webhooks.addresses import Address, is_public
+from webhooks.addresses import IpAddress, is_public
 
 CONNECT_TIMEOUT = 3.0
 """Seconds for one address."""
 
 MAX_ADDRESSES = 3
 RESOLVERS = 32
-"""Threads that resolve names: they cannot be interrupted, and a name server may be silent for long."""
+"""Threads that resolve names. Nothing can interrupt them, and a name server may be silent for long."""
 
-Resolve = Callable[[str, int], Awaitable[list[Address]]]
+Resolve = Callable[[str, int], Awaitable[list[IpAddress]]]
 
 
 class AddressRefused(httpcore.ConnectError):
-    """The host has an address that is private, loopback, link-local or otherwise not public."""
+    """The host has a private, loopback, link-local or other non-public address."""
 
 
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
@@ -50,12 +50,12 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address that answers. Raises AddressRefused if one of them is not public."""
+        """Connect to the first address that answers. Raises AddressRefused if any of them is not public."""
         addresses = await self._resolve(host, port)
         if not self._allow_private and not all(map(is_public, addresses)):
             raise AddressRefused(f"{host} has an address that is not public")
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        # IPv4 first: many containers have IPv6 addresses and no way out by them.
+        # IPv4 first: many containers have IPv6 addresses without a route to the internet.
         for address in sorted(addresses, key=lambda address: not isinstance(address, IPv4Address))[:MAX_ADDRESSES]:
             try:
                 return await self._network.connect_tcp(str(address), port, CONNECT_TIMEOUT)
@@ -66,7 +66,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def _ask_resolver(self, host: str, port: int) -> list[Address]:
+    async def _ask_resolver(self, host: str, port: int) -> list[IpAddress]:
         try:
             found = await asyncio.get_running_loop().run_in_executor(
                 self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -1,10 +1,10 @@
-"""Posts one event to its receiver and says what came back."""
+"""Posts one event to its receiver and returns the response."""
 
 import asyncio
 import json
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,18 +14,22 @@ from uuid import UUID
 import certifi
 import httpcore
 
+from store.states import FAILURE, SUCCESS
 from webhooks.network import CheckedNetwork
 from webhooks.signing import key_for, signatures
 from webhooks.urls import UrlRefused, target
 
 MAX_DRAINED = 4096
-"""Bytes of an answer that are read, for the connection's sake: nothing in them matters."""
+"""Bytes of a response that are read, to use its connection again. Their content does not matter."""
 
 DRAIN_TIMEOUT = 1.0
-"""Seconds for the same."""
+"""Seconds for reading them."""
 
-KEPT_OPEN = 5.0
-"""Seconds that a connection is kept for the next delivery to the same host."""
+KEEP_ALIVE = 5.0
+"""Seconds that a connection stays open for the next delivery to the same host."""
+
+
+_KINDS: Mapping[str, str] = {SUCCESS: "succeeded", FAILURE: "failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +44,12 @@ class Event:
 
     @property
     def id(self) -> str:
-        """The same for every attempt, and another one when the task is replayed and ends again."""
+        """The same for every attempt; another one when the task is replayed and ends again."""
         return f"msg_{self.task_id.hex}_{int(self.ended_at.timestamp() * 1_000_000)}"
 
     def body(self) -> bytes:
-        kind = {"SUCCESS": "succeeded", "FAILURE": "failed"}.get(self.status, self.status.lower())
         content = {
-            "type": f"task.{kind}",
+            "type": f"task.{_KINDS.get(self.status, self.status.lower())}",
             "timestamp": self.ended_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
             "data": {"task_id": str(self.task_id), "status": self.status, "model": self.model},
         }
@@ -54,8 +57,8 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a receiver said, or why it could not be asked. Never more of its answer than that: others read this."""
+class WebhookResponse:
+    """A receiver's status, or why there is none. Never its body: other people read this."""
 
     status: int | None = None
     error: str | None = None
@@ -78,25 +81,25 @@ class Poster:
         trust = ssl.create_default_context()  # the system's certificates and SSL_CERT_FILE,
         trust.load_verify_locations(certifi.where())  # and Mozilla's where the system has none
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=trust, max_connections=None, keepalive_expiry=KEPT_OPEN, network_backend=network
+            ssl_context=trust, max_connections=None, keepalive_expiry=KEEP_ALIVE, network_backend=network
         )
 
-    async def post(self, event: Event, url: str) -> Answer:
-        """Post the event, signed, within the timeout. A redirect is an answer like any other."""
+    async def post(self, event: Event, url: str) -> WebhookResponse:
+        """Post the signed event within the timeout. A redirect is a response like any other."""
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._post(event, url)
         except UrlRefused as error:
-            return Answer(error=str(error))
+            return WebhookResponse(error=str(error))
         except TimeoutError:
-            return Answer(error=f"no answer within {self._timeout:g} s")
+            return WebhookResponse(error=f"no answer within {self._timeout:g} s")
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
-            return Answer(error=f"{type(error).__name__}: {error}")
+            return WebhookResponse(error=f"{type(error).__name__}: {error}")
 
     async def close(self) -> None:
         await self._pool.aclose()
 
-    async def _post(self, event: Event, url: str) -> Answer:
+    async def _post(self, event: Event, url: str) -> WebhookResponse:
         to = target(url, allow_private=self._allow_private)
         body, now = event.body(), int(time.time())
         keys = [key_for(key, event.client) for key in self._keys]
@@ -111,11 +114,11 @@ class Poster:
         where = httpcore.URL(scheme=to.scheme, host=to.host, port=to.port, target=to.path)
         async with self._pool.stream("POST", where, headers=headers, content=body) as response:
             await _drain(response)
-            return Answer(response.status, retry_after=retry_after(response))
+            return WebhookResponse(response.status, retry_after=retry_after(response))
 
 
 async def _drain(response: httpcore.Response) -> None:
-    """Read what a short answer has left, so that its connection can be used again."""
+    """Read the rest of a short response, so that its connection can be used again."""
     drained = 0
     with suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError):
         async with asyncio.timeout(DRAIN_TIMEOUT):
@@ -133,5 +136,5 @@ def retry_after(response: httpcore.Response) -> float | None:
         return float(value[:9])
     try:
         return (parsedate_to_datetime(value).replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
-    except (ValueError, OverflowError):  # a date that is none, or one beyond the calendar
+    except (ValueError, OverflowError):  # malformed, or beyond the calendar
         return None

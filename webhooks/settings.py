@@ -1,4 +1,4 @@
-"""Whether submissions may name a callback URL, and what their deliveries are signed with."""
+"""The settings of callbacks: the signing secret, without which no submission may name a callback URL, and timing."""
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,7 +11,7 @@ class WebhookSettings(BaseSettings):
 
     webhook_secret: SecretStr | None = Field(
         default=None,
-        description="whsec_…; several, separated by spaces, while one is being replaced: the new one first",
+        description="signs webhooks: whsec_…; two, the new one first, while you replace it; empty: no callback_url",
     )
     webhook_allow_private: bool = Field(
         default=False, description="for development: deliver to private addresses and over plain http as well"
@@ -28,3 +28,14 @@ class WebhookSettings(BaseSettings):
     def keys(self) -> list[bytes]:
         """The signing keys; without any, no submission may name a callback URL."""
         return [key_of(one) for one in self.webhook_secret.get_secret_value().split()] if self.webhook_secret else []
+
+
+class DeliverySettings(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
+    webhook_timeout_seconds: float = Field(
+        default=15, gt=0, le=60, description="seconds within which a receiver must answer"
+    )
+    webhook_sweep_seconds: float = Field(
+        default=15, gt=0, description="seconds between two searches for ended tasks that Redis did not announce"
+    )

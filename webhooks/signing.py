@@ -13,16 +13,16 @@ SHORTEST, LONGEST = 24, 64
 
 
 def new_secret() -> str:
-    return written(secrets.token_bytes(32))
+    return secret_of(secrets.token_bytes(32))
 
 
-def written(key: bytes) -> str:
-    """Return a key as secrets are handed out."""
+def secret_of(key: bytes) -> str:
+    """Return a key in the form in which receivers get it."""
     return PREFIX + base64.b64encode(key).decode()
 
 
 def key_of(secret: str) -> bytes:
-    """Return a secret's key. Raises ValueError, which does not repeat the secret."""
+    """Return a secret's key. Raises ValueError, whose message does not repeat the secret."""
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except binascii.Error:
@@ -33,14 +33,14 @@ def key_of(secret: str) -> bytes:
 
 
 def key_for(key: bytes, client: str | None) -> bytes:
-    """Return the key for a client's deliveries: one derived for it, or, where nobody has an API key, the key itself.
+    """Return the key for a client's deliveries: one derived for it, or, where clients have no API keys, the key itself.
 
-    Whoever can verify can also sign. With a key of its own, no client can forge deliveries to another.
+    A receiver that can verify can also sign. With a key of its own, no client can forge deliveries to another.
     """
     return key if client is None else hmac.digest(key, b"millrace webhooks of " + client.encode(), hashlib.sha256)
 
 
 def signatures(keys: Sequence[bytes], webhook_id: str, timestamp: int, body: bytes) -> str:
-    """Return the header `webhook-signature`: a signature for each key, so that a receiver may have any of them."""
+    """Return the header `webhook-signature`, with one signature a key: a receiver may have any of them."""
     signed = f"{webhook_id}.{timestamp}.".encode() + body
     return " ".join("v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys)

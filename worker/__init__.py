@@ -1,1 +1,1 @@
-"""Keeps models in memory and scores the tasks that messages name; brings back what was lost (rescue)."""
+"""The worker: keeps models in memory and scores the tasks that messages name."""

@@ -1,5 +1,5 @@
 """`python -m worker`"""
 
-from worker.app import main
+from worker.celery.app import main
 
 main()

@@ -1,4 +1,4 @@
-"""What a worker can be told."""
+"""The worker's settings."""
 
 import os
 from datetime import timedelta
@@ -6,33 +6,47 @@ from datetime import timedelta
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models import catalogue
-
 
 class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
     worker_models: str = Field(
-        default="", description="the models that it loads, with commas: report_scorer,translator; empty: all of them"
+        default="",
+        description="models that it loads, separated by commas: report_scorer,translator; empty: all that it can load",
     )
     worker_concurrency: int = Field(
-        default_factory=lambda: max(1, (os.cpu_count() or 1) - 1), ge=1, description="worker processes"
+        default_factory=lambda: max(1, (os.cpu_count() or 1) - 1),
+        ge=1,
+        description="processes of a worker; empty: one less than the machine has cores, at least one",
     )
     worker_autoscale: str = Field(
         default="",
         pattern=r"^$|^[1-9][0-9]{0,3},[1-9][0-9]{0,3}$",
-        description="least,most worker processes, by the load: 1,8; instead of WORKER_CONCURRENCY",
+        description="least and most processes, chosen by the load: 1,8; replaces WORKER_CONCURRENCY",
     )
-    autoscale_window_seconds: float = Field(default=10, gt=0, description="of arrivals that the autoscaler looks at")
-    autoscale_lead_seconds: float = Field(default=3, gt=0, description="that a new process needs to get ready")
-    autoscale_clear_seconds: float = Field(default=5, gt=0, description="within which a backlog shall be gone")
-    autoscale_quiet_seconds: float = Field(default=30, gt=0, description="until a process that is spare is let go")
+    autoscale_window_seconds: float = Field(
+        default=10, gt=0, description="seconds of arrivals that the autoscaler looks at"
+    )
+    autoscale_lead_seconds: float = Field(
+        default=3, gt=0, description="seconds that a new process needs until it is ready"
+    )
+    autoscale_clear_seconds: float = Field(
+        default=5, gt=0, description="seconds within which the autoscaler aims to clear a backlog"
+    )
+    autoscale_quiet_seconds: float = Field(
+        default=30, gt=0, description="seconds until the autoscaler stops a spare process"
+    )
     lease_seconds: int = Field(
-        default=20, ge=2, description="until a silent worker's tasks are taken back; it renews four times as often"
+        default=20,
+        ge=2,
+        description="seconds until the tasks of a silent worker are taken back; a worker renews four times as often",
     )
 
     worker_grace_seconds: float = Field(
-        default=20, gt=0, description="a stopping worker that has not finished its chunk by then gives it back"
+        default=20,
+        gt=0,
+        description="seconds after which a stopping worker gives back its chunk; keep it below the "
+        "container's grace period",
     )
 
     pool_grace_seconds: float = Field(
@@ -40,7 +54,9 @@ class WorkerSettings(BaseSettings):
     )
 
     cache_seconds: int = Field(
-        default=3600, ge=0, description="how long outputs are remembered for the same input; 0: not at all"
+        default=3600,
+        ge=0,
+        description="seconds for which a model that caches remembers its outputs in Redis; 0: not at all",
     )
 
     @field_validator("worker_autoscale")
@@ -51,16 +67,10 @@ class WorkerSettings(BaseSettings):
             raise ValueError(f"{least} processes at least are more than {most} at most; give least,most")
         return given
 
-    @field_validator("worker_models")
-    @classmethod
-    def _known(cls, given: str) -> str:
-        if unknown := [name for name in _names(given) if name not in catalogue.specs()]:
-            raise ValueError(f"no model {', '.join(unknown)}; there is: {', '.join(catalogue.specs())}")
-        return given
-
     @property
-    def models(self) -> list[str]:
-        return _names(self.worker_models) or list(catalogue.specs())
+    def chosen(self) -> list[str]:
+        """The models that it is to load; none: all that its runtimes can load."""
+        return [name.strip() for name in self.worker_models.split(",") if name.strip()]
 
     @property
     def autoscale(self) -> tuple[int, int] | None:
@@ -71,31 +81,3 @@ class WorkerSettings(BaseSettings):
     @property
     def lease(self) -> timedelta:
         return timedelta(seconds=self.lease_seconds)
-
-
-def _names(given: str) -> list[str]:
-    return [name.strip() for name in given.split(",") if name.strip()]
-
-
-class RescueSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_ignore_empty=True)
-
-    rescue_interval_seconds: float = Field(default=5, gt=0, description="between two rounds")
-    republish_after_seconds: float = Field(default=15, gt=0, description="how long a task waits without a message")
-    max_attempts: int = Field(default=3, ge=1, description="claims of a task before it fails")
-    starving_after_seconds: float = Field(
-        default=60, gt=0, description="how long a task of normal or low priority waits before rescue helps it along"
-    )
-    idempotency_hours: float = Field(default=24, gt=0, description="how long an idempotency key is remembered")
-    text_retention_days: float | None = Field(
-        default=None, gt=0, description="older texts and images are emptied; empty: they are kept"
-    )
-
-
-class DeliverySettings(BaseSettings):
-    model_config = SettingsConfigDict(env_ignore_empty=True)
-
-    webhook_timeout_seconds: float = Field(default=15, gt=0, le=60, description="for a receiver to answer")
-    webhook_sweep_seconds: float = Field(
-        default=15, gt=0, description="between two searches for ended tasks that Redis did not announce"
-    )

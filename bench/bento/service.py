@@ -5,11 +5,11 @@ from typing import Literal
 import bentoml
 from pydantic import BaseModel, Field
 
-from models import artifact
 from models.report_scorer.model import load
+from serving import artifact
 
 
-class Report(BaseModel):
+class BentoReport(BaseModel):
     abuse_type: Literal["MSG", "PRF"]
     report_text_len: int = Field(ge=0)
     profile_rating: float = Field(ge=0)
@@ -18,12 +18,12 @@ class Report(BaseModel):
 
 
 @bentoml.service(workers=2, logging={"access": {"enabled": False}})  # two processes, as handler and worker are
-class Scorer:
+class BentoScorer:
     def __init__(self) -> None:
         self._model = load(artifact.current("report_scorer").path)
 
     @bentoml.task  # type: ignore[untyped-decorator]
-    def score(self, reports: list[Report]) -> list[float]:
-        columns = {name: [getattr(report, name) for report in reports] for name in Report.model_fields}
+    def score(self, reports: list[BentoReport]) -> list[float]:
+        columns = {name: [getattr(report, name) for report in reports] for name in BentoReport.model_fields}
         scores: list[float] = self._model.predict(columns)["score"].tolist()
         return scores

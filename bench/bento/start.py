@@ -10,10 +10,10 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from bench.connection import Target
+from bench.connection import LoadTarget
 from bench.programs import free_port, program, wait_until_ready
-from bench.site import Servers, Site, Stored
-from cli.local import FOLDER, ROOT
+from bench.site import Servers, Site, StoredCounts
+from devstack.local import FOLDER, ROOT
 
 PACKAGES = ("bentoml", "xgboost-cpu==3.2.0" if sys.platform == "linux" else "xgboost==3.2.0")
 READY = "/readyz"
@@ -56,7 +56,7 @@ def running(servers: Servers, programs: Path) -> Iterator[Site]:
         wait_until_ready(port, {"bentoml": process}, {"bentoml": log}, READY)
         url = f"http://127.0.0.1:{port}"
 
-        def stored(size: int) -> Stored:
+        def stored(size: int) -> StoredCounts:
             with closing(sqlite3.connect(home / "task_result.db", timeout=5)) as results:
                 query = "SELECT count(*), max(completed_at) FROM result WHERE status = 'completed'"
                 count, last = results.execute(query).fetchone()
@@ -64,7 +64,7 @@ def running(servers: Servers, programs: Path) -> Iterator[Site]:
 
         site = Site(
             "BentoML tasks",
-            Target.of(url),
+            LoadTarget.of(url),
             {"bentoml": process.pid},
             stored,
             kinds={"submit": "bento-submit", "score": "bento-score"},

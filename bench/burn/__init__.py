@@ -6,14 +6,15 @@ Served by Millrace from a copy of `models/` (the product knows nothing of it), a
 import json
 import shutil
 from pathlib import Path
-
-from sqlalchemy import MetaData
+from tempfile import TemporaryDirectory
 
 from bench.burn.model.spec import SPEC
-from cli.local import ROOT
-from models.artifact import sha256
+from devstack.local import ROOT
+from registry import administration, prediction_tables
+from registry.administration import NewVersion
+from registry.builtin import CODE
+from serving.artifact import sha256
 from store.engine import connect
-from store.predictions import predictions_table
 
 GOLDEN = {"input": {"cycles": 10, "number": 7}, "output": {"burnt": 10}}
 NOT_SERVED = shutil.ignore_patterns("__pycache__")
@@ -35,9 +36,15 @@ def serve(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": f"{folder}:{ROOT}", "PYTHONSAFEPATH": "1", "UVICORN_APP_DIR": str(folder)}
 
 
-def create_table(database_url: str) -> None:
-    metadata = MetaData()
-    predictions_table(SPEC.table, [*SPEC.input_columns, *SPEC.output_columns], metadata)
+def register(database_url: str) -> None:
+    """Make the model live, and make its table."""
     engine = connect(database_url)
-    metadata.create_all(engine)
+    with TemporaryDirectory() as folder, engine.begin() as connection:
+        golden = Path(folder) / "golden.jsonl"
+        golden.write_text(json.dumps(GOLDEN) + "\n", encoding="utf-8")
+        files, runtime = {golden.name: golden}, f"{CODE}{SPEC.name}"
+        new = NewVersion(SPEC.name, SPEC.table, runtime=runtime, schema=None, files=files, version="1.0.0")
+        administration.add(connection, new, "bench")
+        prediction_tables.make(connection, SPEC)
+        administration.promote(connection, SPEC.name, "1.0.0", "bench")
     engine.dispose()

@@ -6,7 +6,7 @@ from celery.exceptions import TimeoutError as NotYet
 from celery.result import AsyncResult
 from fastapi import FastAPI, HTTPException
 
-from bench.plain.schemas import Accepted, Report, Result
+from bench.plain.schemas import PlainAccepted, PlainReport, Result
 from bench.plain.worker import app as celery
 from bench.plain.worker import score
 
@@ -15,19 +15,19 @@ app = FastAPI()
 WAIT = 5
 
 
-def send(reports: list[Report]) -> AsyncResult:
+def send(reports: list[PlainReport]) -> AsyncResult:
     task_id = str(uuid4())
     result: AsyncResult = score.apply_async((task_id, [report.model_dump() for report in reports]), task_id=task_id)
     return result
 
 
 @app.post("/submit", status_code=202)
-def submit(reports: list[Report]) -> Accepted:
-    return Accepted(task_id=UUID(send(reports).id), status="PENDING")
+def submit(reports: list[PlainReport]) -> PlainAccepted:
+    return PlainAccepted(task_id=UUID(send(reports).id), status="PENDING")
 
 
 @app.post("/predict")
-def predict(report: Report) -> Result:
+def predict(report: PlainReport) -> Result:
     result = send([report])
     try:
         scores = result.get(timeout=WAIT)

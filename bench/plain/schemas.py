@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 
-class Report(BaseModel):
+class PlainReport(BaseModel):
     abuse_type: Literal["MSG", "PRF"]
     report_text_len: int = Field(ge=0)
     profile_rating: float = Field(ge=0)
@@ -15,7 +15,7 @@ class Report(BaseModel):
     report_id: str | None = Field(None, max_length=64)
 
 
-class Accepted(BaseModel):
+class PlainAccepted(BaseModel):
     task_id: UUID
     status: str
 

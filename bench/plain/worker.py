@@ -9,8 +9,8 @@ from celery.signals import worker_process_init
 from sqlalchemy.orm import Session, sessionmaker
 
 from bench.plain.database import ReportScore, engine
-from models import artifact
 from models.report_scorer.model import ReportScorer, load
+from serving import artifact
 
 app = Celery("plain", broker=os.environ["REDIS_URL"], backend=os.environ["REDIS_URL"])
 

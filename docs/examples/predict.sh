@@ -1,7 +1,8 @@
 #!/bin/sh
 # POST /predict: one report, and its score in the answer.
-# Where: MILLRACE (default http://127.0.0.1:8081); with AUTH=required, put -H "Authorization: Bearer $KEY" on each curl.
+# MILLRACE_URL (default http://127.0.0.1:8081) says where, MILLRACE_KEY is the API key that AUTH=required asks for.
 set -eu
-at=${MILLRACE:-http://127.0.0.1:8081}
+at=${MILLRACE_URL:-http://127.0.0.1:8081}
+curl() { command curl ${MILLRACE_KEY:+-H "Authorization: Bearer $MILLRACE_KEY"} "$@"; }
 curl -sSf "$at/predict" -H 'Content-Type: application/json' -d '{"abuse_type": "MSG", "report_text_len": 120, "profile_rating": 4.2, "popularity": 3, "lifetime_matches_created": 57}'
 echo

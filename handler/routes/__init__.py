@@ -1,1 +1,1 @@
-"""The HTTP endpoints, thin: read the request, call what does the work, answer."""
+"""The operations of the API: read the request, call what does the work, answer."""

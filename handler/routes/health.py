@@ -1,62 +1,88 @@
-"""Is it alive, is it ready."""
+"""Liveness and readiness probes."""
 
-from fastapi import APIRouter, Response
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import Response
 
-from handler.answers import Heartbeat, Readiness
+from handler.answer.bodies import Heartbeat, Readiness
+from handler.http.body import model_response
+from handler.http.operation import Operation, success
+from handler.http.request import ApiRequest
+from handler.problems import NOT_READY
 from handler.routes.models import ready_processes
-from handler.services import Services, Serving
+from handler.services import Services
+from store import outage, workers
 
-router = APIRouter(tags=["health"])
 
-
-@router.get("/heartbeat", response_description="The handler answers")
-async def heartbeat() -> Heartbeat:
+async def heartbeat(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Answer; nothing is checked."""
-    return Heartbeat(message="Service Ok")
+    return model_response(Heartbeat(message="Service Ok"))
 
 
-@router.get("/health/live", response_description="The handler answers")
-async def live() -> Heartbeat:
-    """Say that this process answers. Whoever restarts it should ask here."""
-    return Heartbeat(message="Service Ok")
+async def live(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """Liveness probe: this process answers."""
+    return model_response(Heartbeat(message="Service Ok"))
 
 
-@router.get(
-    "/health/ready",
-    response_description="Submissions are taken in",
-    responses={503: {"model": Readiness, "description": "Something is missing; it says what"}},
-)
-async def ready(services: Serving, response: Response) -> Readiness:
-    """Say whether submissions are taken in, and how many worker processes have each model loaded.
+async def ready(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """Readiness probe: whether the handler accepts submissions, and how many worker processes have each model loaded.
 
-    Whoever sends requests here should ask here. A model that nobody has loaded is no reason to send them elsewhere:
-    what is accepted waits, and a worker may be started because of it.
+    A model that no worker has loaded does not make the handler unready: accepted tasks wait, and an autoscaler may
+    start a worker because of them.
     """
     found = await readiness(services)
-    if not found.ready:
-        response.status_code = 503
-    return found
+    if services.redis is not None:
+        fault = services.redis.fault
+        found.redis = (
+            "ok" if fault is None else f"degraded: {fault}; submissions are accepted, and wait until it is back"
+        )
+    return model_response(found, 200 if found.ready else NOT_READY)
+
+
+_UP = success(Heartbeat, "The handler answers")
+_READY = success(Readiness, "The handler accepts submissions")
+_NOT_READY = success(Readiness, "Something is missing; the body says what", NOT_READY)
+
+OPERATIONS = [
+    Operation("GET", "/heartbeat", heartbeat, "health", responses=_UP, public=True),
+    Operation("GET", "/health/live", live, "health", "health_live", responses=_UP, public=True),
+    Operation("GET", "/health/ready", ready, "health", "health_ready", responses=_READY | _NOT_READY, public=True),
+]
 
 
 async def readiness(services: Services) -> Readiness:
     """Ask PostgreSQL whether the schema fits, and which models are loaded."""
-    nobody = dict.fromkeys(services.specs, 0)
+    nobody = dict.fromkeys(services.models.live, 0)
     try:
-        async with services.engine.connect() as connection:
+        async with services.vital.connect() as connection:
             revision = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-    except (SQLAlchemyError, OSError) as error:
-        if not isinstance(error, ProgrammingError):
-            return Readiness(ready=False, postgres="unreachable", schema_revision="unknown", models=nobody)
-        revision = None  # there is no such table yet
-    if revision is None or revision in services.schema_older:  # a newer one fits: migrations go first in an upgrade
+            whole = revision == services.schema_head
+            lacking = await services.schema.missing(connection, indexes=whole)
+    except SQLAlchemyError as error:
+        reason = outage.reason(error)
+        if reason is None:
+            raise
+        if reason != outage.NO_SCHEMA:
+            said = "unreachable" if reason == outage.UNREACHABLE else reason
+            return Readiness(ready=False, postgres=said, schema_revision="unknown", models=nobody)
+        revision = None  # the table does not exist yet
+    if revision is None or revision in services.schema_older:  # a newer one fits, as an upgrade migrates first
         detail = f"{revision or 'empty'}, this handler needs {services.schema_head}: run `alembic upgrade head`"
         return Readiness(ready=False, postgres="ok", schema_revision=detail, models=nobody)
+    if lacking is not None:
+        if whole:
+            remedy = "restore the database, or `alembic stamp` what it really has and `alembic upgrade head`"
+            detail = f"{revision} is claimed, but there is no {lacking}: {remedy}"
+        else:
+            detail = f"{revision} is newer than this handler, which needs {lacking}: run the release that made it"
+        return Readiness(ready=False, postgres="ok", schema_revision=detail, models=nobody)
     processes = await ready_processes(services)
+    async with services.vital.connect() as connection:
+        unloaded = await workers.unloaded(connection)
     return Readiness(
         ready=True,
         postgres="ok",
         schema_revision="ok",
-        models={name: processes[name] for name in services.specs},
+        models={name: processes[name] for name in services.models.live},
+        unloaded=unloaded,
     )

@@ -1,211 +1,192 @@
 """The Open Inference Protocol, version 2, as KServe and Triton speak it over HTTP: every model, through the queue."""
 
-from typing import Any
+from collections.abc import Mapping
 
-import msgspec
-from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from starlette.responses import Response
 
-from handler import inferring, options, parsing, tensors
-from handler.answers import answered_fields
-from handler.identity import Client
-from handler.inferring import BINARY, InferRequest
-from handler.openapi import documented_errors, inlined
-from handler.problems import PROTOCOL, Refused
-from handler.reading import scored, unknown_model
-from handler.receiving import JSON, bounded
+from handler import VERSION
+from handler.answer import outcome
+from handler.answer.outcome import require_success
+from handler.auth.caller import EVERY_ROLE
+from handler.http import body
+from handler.http.body import model_response
+from handler.http.operation import Operation, success
+from handler.http.problem_responses import PROTOCOL
+from handler.http.request import ApiRequest
+from handler.models import KnownModel, answered_fields
+from handler.problems import NOT_READY, ProblemKind, RequestRefused
+from handler.protocol import bodies, codec, tensors
+from handler.protocol.bodies import (
+    EXTENSIONS,
+    NAME,
+    IndexedModel,
+    IndexRequest,
+    ModelMetadata,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+    TensorMetadata,
+)
 from handler.routes.health import readiness
 from handler.routes.models import ready_processes
-from handler.services import Services, Serving
-from handler.submitting import accept_and_read, wishes
-from models.contract import Column, Spec
-
-NAME, VERSION = "millrace", "0.1.0"
-EXTENSIONS = ["binary_tensor_data", "model_repository"]
-
-open_router = APIRouter(prefix=PROTOCOL, tags=["open inference protocol"])
-router = APIRouter(prefix=PROTOCOL, tags=["open inference protocol"])
+from handler.services import Services
+from handler.submit import submission, validation
+from handler.submit.submission import accept_and_wait, requested_options
+from serving.contract import Column, Spec
 
 
-class Server(BaseModel):
-    name: str = Field(examples=[NAME])
-    version: str = Field(examples=[VERSION])
-    extensions: list[str] = Field(examples=[EXTENSIONS])
-
-
-class TensorMetadata(BaseModel):
-    name: str = Field(examples=["score"])
-    datatype: str = Field(examples=["FP64"])
-    shape: list[int] = Field(examples=[[-1]])
-
-
-class ModelMetadata(BaseModel):
-    name: str = Field(examples=["report_scorer"])
-    versions: list[str] = Field(examples=[["1.0.0"]])
-    platform: str = Field(examples=[NAME])
-    inputs: list[TensorMetadata]
-    outputs: list[TensorMetadata]
-
-
-class IndexedModel(BaseModel):
-    name: str = Field(examples=["report_scorer"])
-    version: str = Field(examples=["1.0.0"])
-    state: str = Field(examples=["READY"])
-    reason: str = Field(examples=[""])
-
-
-class IndexRequest(msgspec.Struct):
-    """Which models to list: all, or only those that are loaded."""
-
-    ready: bool = False
-
-
-@router.get("", response_description="What this server is", responses=documented_errors())
-async def server() -> Server:
+async def server(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Say what this server is, and which extensions of the protocol it has."""
-    return Server(name=NAME, version=VERSION, extensions=EXTENSIONS)
+    return model_response(ServerMetadata(name=NAME, version=VERSION, extensions=EXTENSIONS))
 
 
-@open_router.get("/health/live", response_class=Response, response_description="It lives")
-async def live() -> Response:
-    """Say that this process answers."""
-    return Response()
+async def live(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """Liveness probe: this process answers."""
+    return model_response(ServerLive(live=True))
 
 
-@open_router.get(
-    "/health/ready",
-    response_class=Response,
-    response_description="Requests are taken in",
-    responses={503: {"description": "They are not"}},
-)
-async def ready(services: Serving) -> Response:
-    """Say whether requests are taken in."""
-    return Response(status_code=200 if (await readiness(services)).ready else 503)
+async def ready(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """Readiness probe: whether the handler accepts requests."""
+    accepts = (await readiness(services)).ready
+    return model_response(ServerReady(ready=accepts), 200 if accepts else NOT_READY)
 
 
-@router.get(
-    "/models/{model}/ready",
-    response_class=Response,
-    response_description="A worker has it loaded",
-    responses=documented_errors(404, 503),
-)
-@router.get(
-    "/models/{model}/versions/{version}/ready",
-    response_class=Response,
-    response_description="A worker has it loaded",
-    responses=documented_errors(404, 503),
-)
-async def model_ready(services: Serving, model: str, version: str | None = None) -> Response:
+async def model_ready(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Say whether a living worker process has the model loaded."""
-    spec = _spec(services, model, version)
+    spec = _chosen(request, services).spec
     if not (await ready_processes(services))[spec.name]:
-        raise Refused(503, "model-not-loaded", f"No worker has {model} loaded; what is submitted waits for one.")
-    return Response()
+        detail = f"No worker has {spec.name} loaded; submissions are accepted, and wait for one."
+        raise RequestRefused(ProblemKind.MODEL_NOT_LOADED, detail)
+    return model_response(ModelReady(name=spec.name, ready=True))
 
 
-@router.get("/models/{model}", response_description="The model's tensors", responses=documented_errors(404, 503))
-@router.get(
-    "/models/{model}/versions/{version}",
-    response_description="The model's tensors",
-    responses=documented_errors(404, 503),
-)
-async def metadata(services: Serving, model: str, version: str | None = None) -> ModelMetadata:
+async def metadata(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Return what a model takes and gives, as tensors."""
-    spec = _spec(services, model, version)
-    return ModelMetadata(
-        name=spec.name,
-        versions=[_version(services, spec)],
-        platform=NAME,
-        inputs=[_described(column) for column in spec.input_columns],
-        outputs=[_described(column) for column in _answered(spec).values()],
+    model = _chosen(request, services)
+    spec = model.spec
+    return model_response(
+        ModelMetadata(
+            name=spec.name,
+            versions=[model.version.version],
+            platform=NAME,
+            inputs=[_described(_in_public(spec, column)) for column in spec.input_columns],
+            outputs=[_described(column) for column in _answered(spec).values()],
+        )
     )
 
 
-@router.post(
-    "/repository/index",
-    response_description="Every served model",
-    responses=documented_errors(408, 413, 422, 503),
-    openapi_extra={"requestBody": {"content": {JSON: {"schema": inlined(msgspec.json.schema(IndexRequest))}}}},
-)
-async def index(request: Request, services: Serving) -> list[IndexedModel]:
+async def index(request: ApiRequest, services: Services, client: str | None) -> Response:
     """List the models, and whether a worker has each loaded."""
-    asked = inferring.decoded(await bounded(request, services.settings.max_body_bytes) or b"{}", IndexRequest)
+    asked = codec.parse_as(IndexRequest, await services.bodies.read(request) or b"{}")
     processes = await ready_processes(services)
     models = [
         IndexedModel(
-            name=spec.name,
-            version=_version(services, spec),
-            state="READY" if processes[spec.name] else "UNAVAILABLE",
-            reason="" if processes[spec.name] else "no worker has it loaded",
+            name=model.name,
+            version=model.version.version,
+            state="READY" if processes[model.name] else "UNAVAILABLE",
+            reason="" if processes[model.name] else "no worker has it loaded",
         )
-        for spec in services.specs.values()
+        for model in services.models.live.values()
     ]
-    return [model for model in models if model.state == "READY" or not asked.ready]
+    return model_response([model for model in models if model.state == "READY" or not asked.ready])
 
 
-_INFER: dict[str, Any] = {
-    "methods": ["POST"],
-    "response_class": Response,
-    "response_description": "The outputs as tensors, in JSON or with binary data behind it",
-    "responses": {
-        200: {
-            "content": {
-                JSON: {"example": {"model_name": "report_scorer", "model_version": "1.0.0", "outputs": []}},
-                BINARY: {"schema": {"type": "string", "format": "binary"}, "example": ""},
-            }
-        },
-        **documented_errors(404, 408, 409, 413, 415, 422, 500, 503, 504),
-    },
-    "openapi_extra": {
-        "parameters": options.parameters(),
-        "requestBody": {
-            "required": True,
-            "content": {
-                JSON: {"schema": inlined(msgspec.json.schema(InferRequest))},
-                BINARY: {"schema": {"type": "string", "format": "binary"}},
-            },
-        },
-    },
-}
-
-
-async def infer(
-    request: Request, services: Serving, client: Client, model: str, version: str | None = None
-) -> Response:
+async def infer(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Score tensors: they are stored and queued as every submission is, and the answer waits for the scores."""
-    spec = _spec(services, model, version)
-    wanted = wishes(request, services)
-    asked, raw = await inferring.read(request, services.settings.max_body_bytes)
+    model = _chosen(request, services)
+    spec = model.spec
+    options = requested_options(request, services)
+    asked, raw = await codec.read_request(request, services.bodies)
     answered = _answered(spec)
-    inferring.check_outputs(asked, answered)
-    inputs = inferring.rows(spec, asked, raw)
-    taken = parsing.taken(spec, services.manifests[spec.name], inputs, inferring.locate)
+    codec.check_outputs(asked, answered)
+    values = codec.rows(spec, asked, raw)
+    inputs = validation.validate(spec, model.manifest, values, codec.locate)
     wait = services.settings.answer_wait_seconds
-    _, task = await accept_and_read(services, client, spec, wanted, taken, wait)
-    return inferring.respond(spec, asked, scored(task, wait), answered)
+    _, task = await accept_and_wait(services, client, model, options, inputs, wait, codec.locate)
+    require_success(task, wait)
+    return codec.respond(spec, asked, task, answered)
 
 
-router.add_api_route("/models/{model}/infer", infer, **_INFER)
-router.add_api_route("/models/{model}/versions/{version}/infer", infer, **_INFER)
+def operations(specs: Mapping[str, Spec]) -> list[Operation]:
+    model = f"{PROTOCOL}/models/{{model}}"
+    metadata_of = success(ServerMetadata, "What this server is")
+    is_live, listed = success(ServerLive, "The process is up"), success(list[IndexedModel], "Every served model")
+    is_ready = success(ServerReady, "The handler accepts requests")
+    is_ready |= success(ServerReady, "The handler accepts no requests", NOT_READY)
+    return [
+        *_of_a_model(specs, model, ""),
+        *_of_a_model(specs, f"{model}/versions/{{version}}", "_version"),
+        Operation("GET", PROTOCOL, server, _TAG, "v2_server", responses=metadata_of, roles=EVERY_ROLE),
+        Operation("GET", f"{PROTOCOL}/health/live", live, _TAG, "v2_live", responses=is_live, public=True),
+        Operation("GET", f"{PROTOCOL}/health/ready", ready, _TAG, "v2_ready", responses=is_ready, public=True),
+        Operation(
+            "POST",
+            f"{PROTOCOL}/repository/index",
+            index,
+            _TAG,
+            "v2_index",
+            responses=listed,
+            problems=(*body.PROBLEMS, *codec.PROBLEMS),
+            request=bodies.index_takes(),
+            roles=EVERY_ROLE,
+        ),
+    ]
 
 
-def _spec(services: Services, model: str, version: str | None) -> Spec:
-    if model not in services.specs:
-        raise unknown_model(model, services)
-    spec = services.specs[model]
-    current = _version(services, spec)
-    if version not in (None, current):
-        raise Refused(404, "unknown-version", f"Model {model} has no version {version!r} here; there is: {current}.")
-    return spec
+_TAG = "open inference protocol"
 
 
-def _version(services: Services, spec: Spec) -> str:
-    return str(services.manifests[spec.name]["version"])
+def _of_a_model(specs: Mapping[str, Spec], path: str, ending: str) -> list[Operation]:
+    unknown = (ProblemKind.UNKNOWN_MODEL, ProblemKind.UNKNOWN_VERSION, ProblemKind.NO_LIVE_VERSION)
+    tensors_of, loaded = success(ModelMetadata, "The model's tensors"), success(ModelReady, "A worker has it loaded")
+    outputs = "The outputs as tensors, in JSON or with binary data behind it"
+    return [
+        Operation(
+            "POST",
+            f"{path}/infer",
+            infer,
+            _TAG,
+            f"v2_infer{ending}",
+            responses={200: {"content": bodies.ANSWERED, "description": outputs}},
+            problems=(*unknown, *submission.PROBLEMS, *outcome.PROBLEMS),
+            request=bodies.infer_takes(specs),
+        ),
+        Operation(
+            *("GET", path, metadata, _TAG, f"v2_model{ending}"),
+            responses=tensors_of,
+            problems=unknown,
+            roles=EVERY_ROLE,
+        ),
+        Operation(
+            "GET",
+            f"{path}/ready",
+            model_ready,
+            _TAG,
+            f"v2_model{ending}_ready",
+            responses=loaded,
+            problems=(*unknown, ProblemKind.MODEL_NOT_LOADED),
+            roles=EVERY_ROLE,
+        ),
+    ]
+
+
+def _chosen(request: ApiRequest, services: Services) -> KnownModel:
+    """Return the model that the path names. Raises RequestRefused."""
+    model, version = services.models.get(request.path_params["model"]), request.path_params.get("version")
+    if version not in (None, live := model.version.version):
+        detail = f"Model {model.name} has no version {version!r}; the handler serves {live}."
+        raise RequestRefused(ProblemKind.UNKNOWN_VERSION, detail)
+    return model
 
 
 def _answered(spec: Spec) -> dict[str, Column]:
-    columns = {column.name: column for column in [*spec.output_columns, *spec.input_columns]}
-    return {name: columns[name] for name in answered_fields(spec)}
+    columns = {column.name: _in_public(spec, column) for column in [*spec.output_columns, *spec.input_columns]}
+    return {columns[name].name: columns[name] for name in answered_fields(spec)}
+
+
+def _in_public(spec: Spec, column: Column) -> Column:
+    return column._replace(name=spec.public_names[column.name])
 
 
 def _described(column: Column) -> TensorMetadata:

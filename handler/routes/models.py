@@ -2,45 +2,62 @@
 
 from collections import Counter
 
-from fastapi import APIRouter
+from starlette.responses import Response
 
-from handler.answers import ModelCard, ServedModel
-from handler.openapi import documented
-from handler.reading import unknown_model
-from handler.services import Services, Serving
-from models import artifact
-from models.contract import Spec
+from handler.answer.bodies import ModelCard, ServedModel
+from handler.auth.caller import EVERY_ROLE
+from handler.http.body import model_response
+from handler.http.operation import Operation, success
+from handler.http.request import ApiRequest
+from handler.models import KnownModel
+from handler.problems import ProblemKind
+from handler.services import Services
 from store import workers
 
-router = APIRouter(tags=["models"])
 
-
-@router.get("/models", response_description="Every served model", responses=documented(503))
-async def list_models(services: Serving) -> list[ServedModel]:
+async def list_models(request: ApiRequest, services: Services, client: str | None) -> Response:
     """List the served models."""
     processes = await ready_processes(services)
-    return [_served(spec, processes[spec.name]) for spec in services.specs.values()]
+    return model_response([_served(model, processes[model.name]) for model in services.models.live.values()])
 
 
-@router.get("/models/{model}", response_description="The model's card", responses=documented(404, 503))
-async def read_model(model: str, services: Serving) -> ModelCard:
+async def read_model(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Return a model's schemas, version and evaluation."""
-    if model not in services.specs:
-        raise unknown_model(model, services)
-    spec = services.specs[model]
+    model = services.models.get(request.path_params["model"])
+    spec = model.spec
     processes = await ready_processes(services)
-    return ModelCard(
-        **_served(spec, processes[model]).model_dump(),
-        max_inputs=spec.max_inputs,
-        input=spec.input.model_json_schema(),
-        output=spec.output.model_json_schema(),
-        evaluation=artifact.current(model).evaluation,
+    return model_response(
+        ModelCard(
+            **_served(model, processes[model.name]).model_dump(),
+            max_inputs=spec.max_inputs,
+            input=spec.input.model_json_schema(),
+            output=spec.output.model_json_schema(),
+            evaluation=dict(model.version.evaluation),
+        )
     )
+
+
+OPERATIONS = [
+    Operation(
+        *("GET", "/models", list_models, "models"),
+        responses=success(list[ServedModel], "Every served model"),
+        roles=EVERY_ROLE,
+    ),
+    Operation(
+        "GET",
+        "/models/{model}",
+        read_model,
+        "models",
+        responses=success(ModelCard, "The model's card"),
+        problems=(ProblemKind.UNKNOWN_MODEL, ProblemKind.NO_LIVE_VERSION),
+        roles=EVERY_ROLE,
+    ),
+]
 
 
 async def ready_processes(services: Services) -> Counter[str]:
     """Return how many living worker processes have each model loaded."""
-    async with services.engine.connect() as connection:
+    async with services.vital.connect() as connection:
         rows = await workers.ready(connection)
     count: Counter[str] = Counter()
     for row in rows:
@@ -48,11 +65,11 @@ async def ready_processes(services: Services) -> Counter[str]:
     return count
 
 
-def _served(spec: Spec, processes: int) -> ServedModel:
+def _served(model: KnownModel, processes: int) -> ServedModel:
     return ServedModel(
-        name=spec.name,
-        title=spec.title,
-        version=artifact.current(spec.name).version,
-        submit=f"/models/{spec.name}/submit",
+        name=model.name,
+        title=model.spec.title,
+        version=model.version.version,
+        submit=f"/models/{model.name}/submit",
         processes=processes,
     )

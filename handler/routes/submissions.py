@@ -1,123 +1,121 @@
-"""Take inputs in."""
+"""Accept submissions: `POST /submit`, one for each model, and `POST /predict`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from starlette.responses import Response
 
-from handler import options, parsing
-from handler.answers import Accepted, any_task, json
-from handler.fast_lane import Answer
-from handler.identity import Client
-from handler.openapi import documented
-from handler.reading import unknown_model
-from handler.services import Serving
-from handler.submitting import accept, accept_and_read, wishes
-from models.contract import Spec
-from store import accepting
+from handler.answer.bodies import Accepted, finished_task
+from handler.answer.outcome import invalid_input
+from handler.http.body import JSON, JsonResponse
+from handler.http.operation import AnswerFunction, Operation, success
+from handler.http.request import ApiRequest
+from handler.services import Services
+from handler.submit import submission, validation
+from handler.submit.options import input_in_query, option_parameters
+from handler.submit.submission import accept, accept_and_wait, requested_options
+from serving.contract import Spec
 from store.states import FINAL
+from store.submissions import AcceptedTask
 
 FLAGSHIP = "report_scorer"
 """The model whose inputs `POST /submit` and `POST /predict` take."""
 
 
-def router(specs: dict[str, Spec]) -> APIRouter:
-    """Return the routes, with a submit of its own for each model so that OpenAPI knows its inputs."""
-    routes = APIRouter(tags=["tasks"])
+def operations(specs: Mapping[str, Spec]) -> list[Operation]:
+    """Return the operations, with a submit of its own for each model so that OpenAPI knows its inputs."""
     flagship = specs[FLAGSHIP]
-    for path, spec in _submit_paths(specs):
-        routes.add_api_route(
-            path,
-            _submit(spec),
-            methods=["POST"],
-            status_code=202,
-            response_model=Accepted,
-            summary=f"Submit a batch: {spec.title.lower()}",
-            operation_id=f"submit_{spec.name}" if path != "/submit" else "submit",
-            responses={202: _STORED, **documented(408, 413, 415, 422, 503)},
-            openapi_extra=_takes(_schema(spec, batch=True)),
-        )
-    task = {"model": any_task(specs), "description": "The finished task, with its outputs if it has succeeded"}
-    routes.add_api_route(
-        "/predict",
-        _predict(flagship),
-        methods=["POST"],
-        summary="Score one report now",
-        operation_id="predict",
-        responses={200: task, 202: {"model": Accepted, **_STORED}, **documented(408, 413, 415, 422, 503)},
-        openapi_extra=_takes(_schema(flagship, batch=False)),
+    task = success(finished_task(flagship), "The finished task, with its outputs if it has succeeded")
+    return [
+        _submit_operation(flagship, "/submit", "submit"),
+        *(_submit_operation(spec, f"/models/{spec.name}/submit", f"submit_{spec.name}") for spec in specs.values()),
+        Operation(
+            "POST",
+            "/predict",
+            _predict(FLAGSHIP),
+            "tasks",
+            summary="Score one report now",
+            responses=task | _STORED,
+            problems=submission.PROBLEMS,
+            request=_request(flagship, batch=False),
+        ),
+        Operation("POST", "/models/{model}/submit", _submit(None)),
+    ]
+
+
+def _submit_operation(spec: Spec, path: str, operation_id: str) -> Operation:
+    return Operation(
+        "POST",
+        path,
+        _submit(spec.name),
+        "tasks",
+        operation_id,
+        summary=f"Submit a batch: {spec.title.lower()}",
+        responses=_STORED,
+        problems=submission.PROBLEMS,
+        request=_request(spec, batch=True),
     )
-    routes.add_api_route(
-        "/models/{model}/submit", _unknown_model, methods=["POST"], include_in_schema=False, response_model=None
-    )
-    return routes
 
 
-def fast(specs: dict[str, Spec]) -> dict[tuple[str, str], Answer]:
-    """Return what of this the fast lane answers, by method and path."""
-    submits: dict[tuple[str, str], Answer] = {("POST", path): _submit(spec) for path, spec in _submit_paths(specs)}
-    return submits | {("POST", "/predict"): _predict(specs[FLAGSHIP])}
+def _submit(name: str | None) -> AnswerFunction:
+    """Return what takes the inputs of this model or, without one, of the model that the path names."""
 
-
-def _submit_paths(specs: dict[str, Spec]) -> list[tuple[str, Spec]]:
-    return [("/submit", specs[FLAGSHIP]), *((f"/models/{spec.name}/submit", spec) for spec in specs.values())]
-
-
-def _submit(spec: Spec) -> Callable[..., Awaitable[Response]]:
-    async def submit(request: Request, services: Serving, client: Client) -> Response:
+    async def submit(request: ApiRequest, services: Services, client: str | None) -> Response:
         """Store a JSON array of inputs and answer at once; the scores are read at `GET /task/{task_id}`."""
-        wanted = wishes(request, services)
-        taken = await parsing.read_batch(request, spec, services.manifests[spec.name], services.settings.max_body_bytes)
-        return _stored(await accept(services, client, spec, wanted, taken))
+        model = services.models.get(name or request.path_params["model"])
+        options = requested_options(request, services)
+        inputs = await validation.read_batch(request, services.bodies, model.spec, model.manifest)
+        return _stored(await accept(services, client, model, options, inputs))
 
     return submit
 
 
-def _predict(spec: Spec) -> Callable[..., Awaitable[Response]]:
-    async def predict(request: Request, services: Serving, client: Client) -> Response:
+def _predict(name: str) -> AnswerFunction:
+    async def predict(request: ApiRequest, services: Services, client: str | None) -> Response:
         """Submit one input and wait a few seconds for its score: 200 with the finished task, else 202."""
-        wanted = wishes(request, services)
-        taken = await parsing.read_one(request, spec, services.manifests[spec.name], services.settings.max_body_bytes)
+        model, locate = services.models.get(name), validation.locate_single
+        spec, manifest = model.spec, model.manifest
+        in_query = input_in_query(request.query_params, spec) if request.scope["query_string"] else {}
+        options = requested_options(request, services, in_query)
+        if in_query:
+            inputs = validation.validate(spec, manifest, [in_query], locate)
+        else:
+            inputs = await validation.read_one(request, services.bodies, spec, manifest)
         wait = services.settings.predict_wait_seconds
-        accepted, body = await accept_and_read(services, client, spec, wanted, taken, wait)
-        return json(body) if body["status"] in FINAL else _stored(accepted)
+        accepted, task = await accept_and_wait(services, client, model, options, inputs, wait, locate)
+        if task.get("errors"):
+            raise invalid_input(task)
+        return JsonResponse(task) if task["status"] in FINAL else _stored(accepted)
 
     return predict
 
 
-async def _unknown_model(model: str, services: Serving) -> None:
-    raise unknown_model(model, services)
-
-
-def _stored(accepted: accepting.Accepted) -> Response:
+def _stored(accepted: AcceptedTask) -> Response:
     headers = {"Location": f"/task/{accepted.task_id}"}
     if accepted.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return json({"task_id": accepted.task_id, "status": accepted.status}, headers, status=202)
+    return JsonResponse({"task_id": accepted.task_id, "status": accepted.status}, headers, status=202)
 
 
-_STORED = {
-    "description": "Stored durably; it will be scored",
-    "headers": {
+_STORED = success(
+    Accepted,
+    "Stored durably; it will be scored",
+    202,
+    headers={
         "Location": {"description": "Where to read the task", "schema": {"type": "string"}},
         "Idempotency-Replayed": {
-            "description": "true when the idempotency key stands for a task already: this one",
+            "description": "true if an earlier request with this idempotency key made the task",
             "schema": {"type": "string"},
         },
     },
-}
+)
 
 
-def _schema(spec: Spec, *, batch: bool) -> dict[str, Any]:
-    one = spec.input.model_json_schema()
-    example = {name: field.examples[0] for name, field in spec.input.model_fields.items() if field.examples}
-    if not batch:
-        return {**one, "examples": [example]}
-    return {"type": "array", "minItems": 1, "maxItems": spec.max_inputs, "items": one, "examples": [[example]]}
-
-
-def _takes(schema: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "parameters": options.parameters(),
-        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
-    }
+def _request(spec: Spec, *, batch: bool) -> dict[str, Any]:
+    schema: Any = spec.input.model_json_schema()
+    example: Any = spec.example
+    if batch:
+        bounds = {"minItems": 1, "maxItems": spec.max_inputs}
+        schema, example = {"type": "array", **bounds, "items": schema}, [example]
+    content = {JSON: {"schema": schema, "example": example}}
+    return {"parameters": option_parameters(), "requestBody": {"required": True, "content": content}}

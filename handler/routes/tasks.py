@@ -1,124 +1,137 @@
 """Read, list, cancel and replay tasks."""
 
-import re
+from collections.abc import Mapping
 from typing import Annotated
+from urllib.request import parse_http_list
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
-from handler.answers import Accepted, TaskPage, TaskSummary, any_task, json
-from handler.identity import Client
-from handler.openapi import documented
-from handler.options import Time
-from handler.problems import Refused
-from handler.reading import read
+from handler.answer.bodies import Accepted, TaskPage, TaskSummary, any_task
+from handler.answer.tasks import summary
+from handler.auth.caller import CHANGERS, EVERY_ROLE
+from handler.http.body import JsonResponse
+from handler.http.operation import Operation, success
+from handler.http.parameters import Time, described_parameters, task_id_in, text_like, validated
+from handler.http.request import ApiRequest
+from handler.problems import ProblemKind, RequestRefused
 from handler.routes.submissions import FLAGSHIP
-from handler.services import Serving
-from models.contract import Spec
-from store import tasks, verdicts
+from handler.services import Services
+from serving.contract import Spec
+from store import transitions
 from store.states import Status
+from telemetry.logs import TASK_ID
 
 MAX_WAIT = 60
 """Seconds that one request may wait; proxies cut connections that are silent for longer."""
 
 
-def router(specs: dict[str, Spec]) -> APIRouter:
-    routes = APIRouter(tags=["tasks"])
-    task = {"model": any_task(specs), "description": "The task as it stands; with its outputs once it has succeeded"}
-    routes.add_api_route(
-        "/task/{task_id}",
-        read_task,
-        responses={200: {**task, **_PREFERENCE}, **documented(404, 422, 503)},
-        openapi_extra={"parameters": [_PREFER]},
+def operations(specs: Mapping[str, Spec]) -> list[Operation]:
+    task = success(
+        any_task(specs), "The task as it stands; with its outputs once it has succeeded", headers=_PREFERENCE
     )
-    routes.add_api_route(
-        "/task/{task_id}/cancel",
-        cancel_task,
-        methods=["POST"],
-        responses={200: {"model": TaskSummary, "description": "REVOKED"}, **documented(404, 409, 422, 503)},
-    )
-    routes.add_api_route(
-        "/task/{task_id}/replay",
-        replay_task,
-        methods=["POST"],
-        status_code=202,
-        responses={202: {"model": Accepted, "description": "PENDING again"}, **documented(404, 409, 422, 503)},
-    )
-    routes.add_api_route(
-        "/tasks", list_tasks, response_description="One page of tasks, newest first", responses=documented(422, 503)
-    )
-    return routes
+    revoked, pending = success(TaskSummary, Status.REVOKED), success(Accepted, "PENDING again", 202)
+    page = success(TaskPage, "One page of tasks, newest first")
+    unknown = ProblemKind.UNKNOWN_TASK
+    cancel, replay = (unknown, ProblemKind.TASK_ENDED), (unknown, ProblemKind.TASK_NOT_FAILED)
+    prefer, filters = {"parameters": [_PREFER]}, {"parameters": described_parameters(TaskFilter)}
+    busy, one = (ProblemKind.LISTS_BUSY,), "/task/{task_id}"
+    return [
+        Operation(
+            *("GET", one, read_task, "tasks"), responses=task, problems=(unknown,), request=prefer, roles=EVERY_ROLE
+        ),
+        Operation(*("POST", f"{one}/cancel", cancel_task, "tasks"), responses=revoked, problems=cancel, roles=CHANGERS),
+        Operation(*("POST", f"{one}/replay", replay_task, "tasks"), responses=pending, problems=replay, roles=CHANGERS),
+        Operation(
+            *("GET", "/tasks", list_tasks, "tasks"), responses=page, problems=busy, request=filters, roles=EVERY_ROLE
+        ),
+    ]
 
 
-async def read_task(task_id: UUID, request: Request, services: Serving, client: Client) -> Response:
+async def read_task(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Return a task, with its outputs once it has succeeded.
 
     With `Prefer: wait=N` (1 to 60 s) the answer is held until the task ends or the time is over.
     """
-    wait = _wait(",".join(request.headers.getlist("prefer")))
-    body = await read(services, task_id, client, wait or 0)
-    return json(body, {"Vary": "Prefer"} | ({"Preference-Applied": f"wait={wait}"} if wait else {}))
+    task_id = task_id_in(request)
+    TASK_ID.set(task_id)
+    prefer = request.headers.getlist("prefer") if b"prefer" in request.index else []
+    wait = _wait(",".join(prefer))
+    task = await services.tasks.read(task_id, request.caller, wait or 0)
+    return JsonResponse(task, {"Vary": "Prefer"} | ({"Preference-Applied": f"wait={wait}"} if wait else {}))
 
 
-async def cancel_task(task_id: UUID, services: Serving, client: Client) -> Response:
+async def cancel_task(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Cancel a task that has not ended. If a worker has it already, its result is discarded."""
+    task_id, everybodys = task_id_in(request), request.caller.confined_to is None
     async with services.engine.begin() as connection:
-        revoked = await verdicts.revoke(connection, task_id, client)
-    body = await read(services, task_id, client)
-    if not revoked:
-        raise Refused(
-            409, "task-ended", f"Task {task_id} is {body['status']}: only a task that goes on can be cancelled."
+        cancelled = await connection.run_sync(transitions.cancel, task_id, client, any_clients=everybodys)
+    task = await services.tasks.read(task_id, request.caller)
+    if not cancelled:
+        raise RequestRefused(
+            ProblemKind.TASK_ENDED,
+            f"Task {task_id} is {task['status']}; only PENDING and STARTED tasks can be cancelled.",
         )
-    services.waiters.tell(task_id)
-    return json(body)
+    services.notifier.notify(task_id)
+    return JsonResponse(task)
 
 
-async def replay_task(task_id: UUID, services: Serving, client: Client) -> Response:
+async def replay_task(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Score a task that failed once more: its inputs were kept, and its attempts begin anew."""
+    task_id = task_id_in(request)
     async with services.engine.begin() as connection:
-        waiting = await verdicts.replay(connection, task_id, client)
+        waiting = await connection.run_sync(transitions.replay, task_id, request.caller.confined_to)
     if waiting is None:
-        body = await read(services, task_id, client)
+        task = await services.tasks.read(task_id, request.caller)
         why = (
-            "only a FAILURE can be replayed" if body["status"] != Status.FAILURE else "but its inputs are kept no more"
+            "; only FAILURE tasks can be replayed"
+            if task["status"] != Status.FAILURE
+            else ", but its inputs were deleted; submit them again"
         )
-        raise Refused(409, "task-not-failed", f"Task {task_id} is {body['status']}: {why}.")
-    services.intake.publish_soon(waiting)
-    return json({"task_id": task_id, "status": Status.PENDING}, {"Location": f"/task/{task_id}"}, status=202)
+        raise RequestRefused(ProblemKind.TASK_NOT_FAILED, f"Task {task_id} is {task['status']}{why}.")
+    services.group_commit.publish_soon(waiting)
+    return JsonResponse({"task_id": task_id, "status": Status.PENDING}, {"Location": f"/task/{task_id}"}, status=202)
 
 
-class Wanted(BaseModel):
-    """Which tasks to list; a parameter that is not known is refused, for it would list what was not asked for."""
+_NAME = "^[a-z][a-z0-9_]*$"
+_MODEL = text_like(_NAME, f"Must be the name of a model, such as {FLAGSHIP}; GET /models lists them")
+
+
+class TaskFilter(BaseModel):
+    """Which tasks to list. An unknown parameter is refused, as ignoring it would list other tasks than asked for."""
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Status | None = None
-    model: str | None = Field(None, pattern="^[a-z][a-z0-9_]*$", examples=[FLAGSHIP])
+    status: Annotated[Status | None, Field(description="Only tasks in this state", examples=[Status.SUCCESS])] = None
+    model: Annotated[str | None, _MODEL] = Field(
+        None, json_schema_extra={"pattern": _NAME}, description="Only tasks of this model", examples=[FLAGSHIP]
+    )
     submitted_after: Time | None = Field(None, description="RFC 3339, included", examples=["2026-01-31T09:00:00Z"])
     submitted_before: Time | None = Field(None, description="RFC 3339, not included", examples=["2026-02-01T09:00:00Z"])
     before: UUID | None = Field(None, description="`next` of the page before")
-    limit: int = Field(100, ge=1, le=1000)
+    limit: int = Field(100, ge=1, le=1000, description="How many tasks a page has at most")
 
 
-async def list_tasks(services: Serving, client: Client, wanted: Annotated[Wanted, Query()]) -> TaskPage:
-    """List tasks, newest first."""
-    async with services.engine.connect() as connection:
-        rows = await tasks.page(connection, **{**dict(wanted), "client": client, "limit": wanted.limit + 1})
-    shown = [TaskSummary(**row._mapping) for row in rows[: wanted.limit]]
-    return TaskPage(tasks=shown, next=shown[-1].task_id if len(rows) > wanted.limit else None)
+async def list_tasks(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """List tasks, newest first: your own, or with a role that reads every client's, all of them."""
+    asked = validated(TaskFilter, request.query_params)
+    rows = await services.lists.page(request.caller, **{**dict(asked), "limit": asked.limit + 1})
+    shown = [summary(row, request.caller) for row in rows[: asked.limit]]
+    return JsonResponse({"tasks": shown, "next": shown[-1]["task_id"] if len(rows) > asked.limit else None})
 
 
 def _wait(prefer: str) -> int | None:
     """Read RFC 7240's `wait`; whatever else is preferred, or not understood, is left alone, as the RFC asks."""
-    for preference in prefer.split(","):
-        wait = _WAIT.fullmatch(preference.partition(";")[0].strip())
-        if wait:
-            return min(int(wait[1][:9]), MAX_WAIT) or None
+    for preference in parse_http_list(prefer):  # a comma in quotes separates nothing
+        name, _, value = preference.partition(";")[0].partition("=")
+        value = value.strip()
+        if len(value) > 1 and value[0] == value[-1] == '"':
+            value = value[1:-1]
+        if name.strip().lower() == "wait" and value.isascii() and value.isdigit():
+            return min(int(value.lstrip("0")[:9] or 0), MAX_WAIT) or None
     return None
 
-
-_WAIT = re.compile(r'wait\s*=\s*"?0*([0-9]+)"?', re.IGNORECASE)
 
 _PREFER = {
     "name": "Prefer",
@@ -129,8 +142,6 @@ _PREFER = {
 }
 
 _PREFERENCE = {
-    "headers": {
-        "Preference-Applied": {"description": "The wait that was granted", "schema": {"type": "string"}},
-        "Vary": {"description": "Prefer", "schema": {"type": "string"}},
-    }
+    "Preference-Applied": {"description": "The wait that was granted", "schema": {"type": "string"}},
+    "Vary": {"description": "Prefer", "schema": {"type": "string"}},
 }

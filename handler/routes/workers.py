@@ -1,22 +1,25 @@
-"""Who scores: the worker processes, and what each does."""
+"""The worker processes, and what each does."""
 
 from itertools import groupby
 
-from fastapi import APIRouter
+from starlette.responses import Response
 
-from handler.answers import LoadedModel, Worker
-from handler.openapi import documented
-from handler.services import Serving
+from handler.answer.bodies import LoadedModel, Worker
+from handler.auth.caller import EVERY_ROLE
+from handler.http.body import JsonResponse, model_response
+from handler.http.operation import Operation, success
+from handler.http.request import ApiRequest
+from handler.services import Services
 from store import workers
 
-router = APIRouter(tags=["workers"])
 
-
-@router.get("/workers", response_description="Every living worker process", responses=documented(503))
-@router.get("/workers/status", response_description="Every living worker process", responses=documented(503))
-async def list_workers(services: Serving) -> list[Worker]:
+async def list_workers(request: ApiRequest, services: Services, client: str | None) -> Response:
     """List the worker processes: what each has loaded, whether it works, and what it has done."""
-    async with services.engine.connect() as connection:
+    return model_response(await _processes(services))
+
+
+async def _processes(services: Services) -> list[Worker]:
+    async with services.vital.connect() as connection:
         rows = await workers.listing(connection)
     found = []
     for _, grouped in groupby(rows, key=lambda row: row.id):
@@ -44,3 +47,25 @@ async def list_workers(services: Serving) -> list[Worker]:
             )
         )
     return found
+
+
+async def states(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """Return each worker process's state, as clients of the image seed read it (docs/how-to/clients.md)."""
+    return JsonResponse({f"{one.host}:{one.pid}": one.status.capitalize() for one in await _processes(services)})
+
+
+async def addresses(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """Return each worker process, as clients of the image seed read it: it listens on no port here."""
+    return JsonResponse([{"pid": one.pid, "port": 0} for one in await _processes(services)])
+
+
+_LISTED = success(list[Worker], "Every living worker process")
+
+OPERATIONS = [
+    Operation("GET", "/workers", list_workers, "workers", responses=_LISTED, roles=EVERY_ROLE),
+    Operation(
+        "GET", "/workers/status", list_workers, "workers", "list_workers_status", responses=_LISTED, roles=EVERY_ROLE
+    ),
+    Operation("GET", "/workers/_status", states, roles=EVERY_ROLE),
+    Operation("GET", "/workers/_info", addresses, roles=EVERY_ROLE),
+]

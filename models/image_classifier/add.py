@@ -19,13 +19,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from models.catalogue import ROOM
 from models.image_classifier import golden
 from models.image_classifier.features import Preparation
 from models.image_classifier.model import RUNTIMES, ImageClassifier, NetworkRefused, RuntimeMissing
 from models.image_classifier.sibling import NameRefused, artifacts
 from models.image_classifier.trial import examine, pictures
-from models.training import VersionRefused, libraries, new_artifact, write_golden, write_json, write_manifest
+from serving.catalogue import FOLDER
+from serving.training import VersionRefused, libraries, new_artifact, write_golden, write_json, write_manifest
 
 ARTIFACTS = Path(__file__).parent / "artifact"
 SUFFIXES = {".onnx": "onnx", ".pt": "torchscript"}
@@ -33,19 +33,19 @@ MAX_SIZE = 2048
 GOLDEN = 3
 
 
-class Refused(ValueError):
+class AddRefused(ValueError):
     """What was asked for cannot be served; the message says why and what to do."""
 
 
 def add(file: Path, labels: list[str], preparation: Preparation, version: str | None, out: Path) -> str:
     """Try the network, make it the current version under `out`, and return that version.
 
-    Nothing under `out` changes unless all of it succeeds. Raises Refused, RuntimeMissing and VersionRefused.
+    Nothing under `out` changes unless all of it succeeds. Raises AddRefused, RuntimeMissing and VersionRefused.
     """
     if file.suffix not in SUFFIXES:
-        raise Refused(f"{file}: the name must end in {' or '.join(SUFFIXES)}")
+        raise AddRefused(f"{file}: the name must end in {' or '.join(SUFFIXES)}")
     if not file.is_file():
-        raise Refused(f"{file}: there is no such file")
+        raise AddRefused(f"{file}: there is no such file")
     runtime = SUFFIXES[file.suffix]
     name, load = RUNTIMES[runtime]
     about: dict[str, Any] = {"runtime": runtime, "labels": labels, "preparation": vars(preparation)}
@@ -57,9 +57,9 @@ def add(file: Path, labels: list[str], preparation: Preparation, version: str | 
         except RuntimeMissing:
             raise
         except NetworkRefused as refusal:
-            raise Refused(f"{file}: {refusal}") from None
+            raise AddRefused(f"{file}: {refusal}") from None
         except Exception as error:  # each runtime has its own for a file that it cannot read
-            raise Refused(f"{file}: it cannot be loaded: {_shortened(error, made)}") from None
+            raise AddRefused(f"{file}: it cannot be loaded: {_shortened(error, made)}") from None
         about |= found._asdict()
         classifier = ImageClassifier(network, about)
         write_golden(made, golden.rows(classifier, len(labels), pictures(), GOLDEN, top_n=1))
@@ -89,13 +89,13 @@ def read_labels(file: Path) -> list[str]:
     try:
         labels = [line.strip() for line in file.read_text(encoding="utf-8-sig").rstrip().split("\n")]
     except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"{file}: it cannot be read as UTF-8 text: {error}") from None
+        raise AddRefused(f"{file}: it cannot be read as UTF-8 text: {error}") from None
     if "" in labels and len(labels) > 1:
-        raise Refused(f"{file}: line {labels.index('') + 1} is empty; each output needs its label")
+        raise AddRefused(f"{file}: line {labels.index('') + 1} is empty; each output needs its label")
     if any("\0" in label for label in labels):
-        raise Refused(f"{file}: it holds a NUL, which PostgreSQL cannot store")
+        raise AddRefused(f"{file}: it holds a NUL, which PostgreSQL cannot store")
     if len(labels) < 2:
-        raise Refused(f"{file}: a classifier has two labels or more, a line each")
+        raise AddRefused(f"{file}: a classifier has two labels or more, a line each")
     return labels
 
 
@@ -105,13 +105,13 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 def _preparation(size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Preparation:
     if len(mean) not in (1, 3) or len(mean) != len(std):
-        raise Refused("--mean and --std: give one number each for grey images, three for coloured ones")
+        raise AddRefused("--mean and --std: give one number each for grey images, three for coloured ones")
     if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
-        raise Refused("--mean and --std: finite numbers, and each of --std above 0")
+        raise AddRefused("--mean and --std: finite numbers, and each of --std above 0")
     if max(map(abs, mean)) > 1:
-        raise Refused("--mean: of values from 0 to 1; divide yours by 255, and --std as well")
+        raise AddRefused("--mean: of values from 0 to 1; divide yours by 255, and --std as well")
     if not 1 <= size <= MAX_SIZE:
-        raise Refused(f"--size: from 1 to {MAX_SIZE}")
+        raise AddRefused(f"--size: from 1 to {MAX_SIZE}")
     return Preparation(size, mean, std)
 
 
@@ -132,9 +132,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         preparation = _preparation(asked.size, asked.mean, asked.std)
         labels = read_labels(asked.labels)
-        with artifacts(asked.name, ROOM) if asked.name else nullcontext(asked.out) as out:
+        with artifacts(asked.name, FOLDER) if asked.name else nullcontext(asked.out) as out:
             version = add(asked.network, labels, preparation, asked.version, out)
-    except (Refused, RuntimeMissing, VersionRefused, NameRefused, OSError) as problem:
+    except (AddRefused, RuntimeMissing, VersionRefused, NameRefused, OSError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
     for label, count in Counter(labels).items():

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from models import drift
-from models.artifact import ArtifactMissing, current
-from models.confusion import draw
 from models.image_classifier.dataset import LABELS, Digits, digits, split
 from models.image_classifier.features import Preparation
 from models.image_classifier.model import ImageClassifier, load
 from models.image_classifier.spec import SPEC
-from models.training import write_json
+from serving import drift
+from serving.artifact import ArtifactMissing, current
+from serving.confusion import draw
+from serving.training import write_json
 
 BINS = 10
 DIGITS = 5

@@ -6,12 +6,15 @@ from io import BytesIO
 from typing import Any, Self
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from models.contract import Manifest
 from models.image_classifier.check import opened
 from models.image_classifier.header import Header, UnreadableImage, pixels_only
+from serving.contract import BadInput, Fault, Manifest
+
+log = structlog.get_logger(__name__)
 
 BACKGROUND = "white"
 """Under what is transparent: most pictures with transparency are drawn for paper."""
@@ -35,14 +38,20 @@ class Preparation:
         return len(self.mean)
 
     def matrix(self, images: Sequence[bytes]) -> NDArray[np.float32]:
-        """Return float32 of shape (images, channels, size, size). Raises UnreadableImage.
+        """Return float32 of shape (images, channels, size, size). Raises BadInput for those that cannot be decoded.
 
         One image after the other is decoded, so one at a time is in memory in full.
         """
         prepared = np.empty((len(images), self.channels, self.size, self.size), np.float32)
         mean, std = (np.array(values, np.float32).reshape(-1, 1, 1) for values in (self.mean, self.std))
+        faults: list[Fault] = []
         for number, data in enumerate(images):
-            prepared[number] = (self._pixels(data) / np.float32(255) - mean) / std
+            try:
+                prepared[number] = (self._pixels(data) / np.float32(255) - mean) / std
+            except UnreadableImage as reason:
+                faults.append(Fault(number, "image", str(reason)))
+        if faults:
+            raise BadInput(*faults)
         return prepared
 
     def _pixels(self, data: bytes) -> NDArray[Any]:
@@ -52,8 +61,10 @@ class Preparation:
         except UnreadableImage:
             raise
         except Exception as error:  # whatever Pillow makes of broken data: OSError, SyntaxError, struct.error, …
+            log.info("image_not_decoded", kind=header.kind, error=type(error).__name__)
             size = f"{header.width} x {header.height}"
-            raise UnreadableImage(f"The data of the {header.kind} of {size} pixels is damaged ({error})") from error
+            damaged = f"The data of the {header.kind} of {size} pixels is damaged; save the image anew and send that"
+            raise UnreadableImage(damaged) from error
         pixels = np.asarray(image)
         return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
 

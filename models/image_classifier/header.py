@@ -4,6 +4,7 @@ Pillow could read it as well, but opening a file makes it inflate the texts insi
 for 0.17 s. What is here walks over lengths and checksums.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -32,16 +33,26 @@ class UnreadableImage(ValueError):
     """The file is no image that can be classified; the message says why and what to do."""
 
 
+USUAL_SCANS = 16
+"""Of a progressive JPEG; encoders write about ten. Each visits every pixel, and may take 40 bytes of the file."""
+
+
 class Header(NamedTuple):
-    """A file's format, in Pillow's word for it, and its size."""
+    """A file's format, in Pillow's word for it, its size, and how often a decoder goes over its pixels."""
 
     kind: str
     width: int
     height: int
+    scans: int = 1
 
     @property
     def pixels(self) -> int:
         return self.width * self.height
+
+    @property
+    def work(self) -> int:
+        """Pixels to decode, those of unusually many scans counted again: what decoding takes is proportional to it."""
+        return self.pixels * -(-self.scans // USUAL_SCANS)
 
 
 def read(data: bytes) -> Header:
@@ -92,32 +103,43 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     raise _too_many_parts()
 
 
-_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SIZES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive
+_OTHER_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} - _SIZES
+"""Arithmetic, lossless and hierarchical coding: no browser reads them, and a decoder makes much work of little data."""
+
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _FILL, _SCAN, _END = 0xFF, 0xDA, 0xD9
+_AFTER_DATA = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""The marker that ends a scan's data: neither a byte 255 of the data (followed by 0) nor a restart."""
 
 
 def _jpeg(data: bytes) -> Header:
-    """Walk over the segments up to the first scan; the end marker has to come after it."""
-    place, size = 2, None
+    """Walk over the segments and count the scans, up to the end marker."""
+    place, size, scans = 2, None, 0
     for _ in range(MAX_PARTS):
-        if data[place] != 0xFF or data[place + 1] == _END:
-            raise _damaged("its segments do not follow on one another")
         kind = data[place + 1]
+        if data[place] != 0xFF or (kind == _END and not scans):
+            raise _damaged("its segments do not follow on one another")
+        if kind == _END and size is not None:
+            return Header("JPEG", size[1], size[0], scans)
         if kind == _FILL:
             place += 1
         elif kind in _ALONE:
             place += 2
         else:
+            if kind in _OTHER_SIZES:
+                raise UnreadableImage("The JPEG is coded in a way that is not supported; save it as a baseline JPEG")
             if kind in _SIZES:
                 size = struct.unpack_from(">HH", data, place + 5)
+            place += 2 + struct.unpack_from(">H", data, place + 2)[0]
             if kind == _SCAN:
                 if size is None:
                     raise _damaged("it does not say its size")
-                if data.rfind(b"\xff\xd9", place) < 0:
+                scans += 1
+                data_ends = _AFTER_DATA.search(data, place)
+                if data_ends is None:
                     raise _cut_off()
-                return Header("JPEG", size[1], size[0])
-            place += 2 + struct.unpack_from(">H", data, place + 2)[0]
+                place = data_ends.start()
     raise _too_many_parts()
 
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifact import MANIFEST
-from models.contract import Columns
 from models.image_classifier.features import Preparation
-from models.onnx import session
+from serving.artifact import MANIFEST
+from serving.contract import BadInput, Columns, Fault
+from serving.onnx import session
 
 ONNX_FILE = "model.onnx"
 TORCHSCRIPT_FILE = "model.pt"
@@ -54,12 +54,20 @@ class ImageClassifier:
     def predict(self, columns: Columns) -> Columns:
         images, top_n = list(columns["image"]), list(columns["top_n"])
         found: dict[str, list[Any]] = {"label": [], "probability": [], "labels": [], "probabilities": []}
+        faults: list[Fault] = []
         for begin in range(0, len(images), self._step):
             part = slice(begin, begin + self._step)
-            for row, wanted in zip(self._probabilities(images[part]), top_n[part], strict=True):
+            try:
+                rows = self._probabilities(images[part])
+            except BadInput as bad:
+                faults += [fault._replace(position=begin + fault.position) for fault in bad.faults]
+                continue
+            for row, wanted in zip(rows, top_n[part], strict=True):
                 best = np.argsort(-row, kind="stable")[:wanted]
                 found["labels"].append([self._labels[number] for number in best])
                 found["probabilities"].append(row[best].round(DECIMALS).tolist())
+        if faults:
+            raise BadInput(*faults)
         found["label"] = [row[0] for row in found["labels"]]
         found["probability"] = [row[0] for row in found["probabilities"]]
         return found

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.contract import NO_NUL, Base64, Spec
-from models.image_classifier.check import check, weigh
-from models.image_classifier.endpoint import ENDPOINT
+from models.image_classifier.check import check, pixels
+from models.image_classifier.endpoint import ENDPOINT, IMAGE_INFERENCE
 from models.image_classifier.examples import EIGHT
+from serving.contract import NO_NUL, Base64, Spec
 
 MAX_LABELS = 1000
 
@@ -58,8 +58,9 @@ SPEC = Spec(
     max_chunk=16,  # some 3 s, and 350 MB where each is of 6 MB
     cache=True,
     check=check,
-    weigh=weigh,
-    max_weight=25_000_000,
+    max_batch=25_000_000,
+    input_sizes=pixels,
     endpoint=ENDPOINT,
+    older_endpoints=(IMAGE_INFERENCE,),
     personal=("image",),
 )

@@ -21,15 +21,23 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # as everybody calls it
 from torch import Tensor, nn
 
-from models.artifact import MANIFEST
-from models.contract import Columns
 from models.image_classifier import golden
 from models.image_classifier.dataset import HELD_OUT, LABELS, Digits, digits, split
 from models.image_classifier.evaluate import evaluate
 from models.image_classifier.features import Preparation
 from models.image_classifier.model import RUNTIMES, ImageClassifier, load
 from models.image_classifier.network import ResidualNetwork
-from models.training import VersionRefused, libraries, new_artifact, write_golden, write_json, write_manifest
+from serving.artifact import MANIFEST
+from serving.contract import Columns
+from serving.training import (
+    RuntimesDisagree,
+    VersionRefused,
+    libraries,
+    new_artifact,
+    write_golden,
+    write_json,
+    write_manifest,
+)
 
 ARTIFACTS = Path(__file__).parent / "artifact"
 VERSION = "1.0.0"
@@ -44,10 +52,6 @@ TURN, SCALE, SHIFT = 0.25, 0.15, 0.3
 """How far an image is turned (radians), scaled, and moved (in half widths) at most: hands differ by that much."""
 TOP = 5
 LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "scikit-learn", "pillow")
-
-
-class RuntimesDisagree(Exception):
-    """The exported networks do not give the same labels."""
 
 
 def train(seed: int, epochs: int, training: Digits) -> nn.Module:

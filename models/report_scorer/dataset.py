@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.contract import MAX_INTEGER
+from serving.contract import MAX_INTEGER
 
 Array = NDArray[Any]
 
@@ -32,7 +32,7 @@ class TooFewRows(ValueError):
 
 
 @dataclass(frozen=True)
-class Dataset:
+class ReportDataset:
     """Reports as columns, with one label a row (1 = real abuse).
 
     `truth` is the probability that each label was drawn with; only the generator knows it. `sha256` is of the
@@ -48,14 +48,14 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.label)
 
-    def rows(self, index: NDArray[np.int64]) -> "Dataset":
+    def rows(self, index: NDArray[np.int64]) -> "ReportDataset":
         """Return the rows at the given positions, in that order."""
         columns = {name: values[index] for name, values in self.columns.items()}
         truth = None if self.truth is None else self.truth[index]
-        return Dataset(self.source, self.sha256, columns, self.label[index], truth)
+        return ReportDataset(self.source, self.sha256, columns, self.label[index], truth)
 
 
-def split(data: Dataset, seed: int) -> tuple[Dataset, Dataset, Dataset]:
+def split(data: ReportDataset, seed: int) -> tuple[ReportDataset, ReportDataset, ReportDataset]:
     """Deal the rows out to training, calibration and test, each with the same share of positives."""
     rng = np.random.default_rng([seed, 1])
     parts: list[list[NDArray[np.int64]]] = [[], [], []]
@@ -70,7 +70,7 @@ def split(data: Dataset, seed: int) -> tuple[Dataset, Dataset, Dataset]:
     return training, calibration, test
 
 
-def synthesize(rows: int = ROWS, seed: int = SEED) -> Dataset:
+def synthesize(rows: int = ROWS, seed: int = SEED) -> ReportDataset:
     """Draw reports, their true probabilities of being real abuse, and their labels."""
     rng = np.random.default_rng([seed, 0])
     columns = _reports(rng, rows)
@@ -79,7 +79,7 @@ def synthesize(rows: int = ROWS, seed: int = SEED) -> Dataset:
     digest = hashlib.sha256()
     for values in (*columns.values(), label):
         digest.update(values.tobytes())
-    return Dataset("synthetic", digest.hexdigest(), columns, label, truth)
+    return ReportDataset("synthetic", digest.hexdigest(), columns, label, truth)
 
 
 def probability(columns: Mapping[str, Array]) -> NDArray[np.float64]:

@@ -19,13 +19,14 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 
-from models import drift, reliability
-from models.artifact import ArtifactMissing, current
-from models.report_scorer.dataset import Dataset, TooFewRows, split, synthesize
+from models.report_scorer.dataset import ReportDataset, TooFewRows, split, synthesize
 from models.report_scorer.features import features
 from models.report_scorer.model import ReportScorer, load
-from models.report_scorer.reports_file import BadData, read
+from models.report_scorer.reports_file import read_reports
 from models.report_scorer.spec import SPEC
+from serving import drift, reliability
+from serving.artifact import ArtifactMissing, current
+from serving.training import BadTrainingData
 
 DIGITS = 5
 """More would differ between processors and say nothing: the fourth already moves with another test part."""
@@ -33,7 +34,7 @@ DIGITS = 5
 HEADLINE = ("roc_auc", "average_precision", "log_loss", "brier", "calibration_error")
 
 
-def evaluate(scorer: ReportScorer, training: Dataset, test: Dataset) -> dict[str, Any]:
+def evaluate(scorer: ReportScorer, training: ReportDataset, test: ReportDataset) -> dict[str, Any]:
     """Measure the scorer, a logistic regression fitted on `training`, and the truth where it is known, on `test`."""
     scores = scorer.predict(test.columns)["score"]
     evaluation: dict[str, Any] = {
@@ -84,7 +85,7 @@ def calibration(label: NDArray[np.int64], score: NDArray[np.float64], bins: int 
     ]
 
 
-def _baseline(training: Dataset, test: Dataset) -> NDArray[np.float64]:
+def _baseline(training: ReportDataset, test: ReportDataset) -> NDArray[np.float64]:
     """Score with a logistic regression on logarithms, their squares and products: raw counts would be a straw man."""
     regression = make_pipeline(
         FunctionTransformer(np.log1p),
@@ -108,10 +109,10 @@ def main(arguments: list[str] | None = None) -> int:
         artifact = current(SPEC.name)
         trained_on, seed = artifact.manifest["data"]["source"], artifact.manifest["data"]["seed"]
         if asked.data is None and trained_on != "synthetic":
-            raise BadData(f"version {artifact.version} was trained on {trained_on}; give that file with --data")
-        data = synthesize(seed=seed) if asked.data is None else read(asked.data, asked.label)
+            raise BadTrainingData(f"version {artifact.version} was trained on {trained_on}; give that file with --data")
+        data = synthesize(seed=seed) if asked.data is None else read_reports(asked.data, asked.label)
         training, _, test = split(data, seed)
-    except (ArtifactMissing, BadData, TooFewRows) as problem:
+    except (ArtifactMissing, BadTrainingData, TooFewRows) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
     evaluation = evaluate(load(artifact.path), training, test)

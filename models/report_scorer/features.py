@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.contract import MAX_INTEGER
+from serving.contract import MAX_INTEGER
 
 FEATURES = ("abuse_type", "report_text_len", "profile_rating", "popularity", "lifetime_matches_created")
 """The matrix's columns in order. A plain array carries no names, so the model file keeps them and `load` compares."""

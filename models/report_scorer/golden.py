@@ -6,8 +6,8 @@ edges of what the spec allows.
 
 from typing import Any
 
-from models.contract import MAX_INTEGER
 from models.report_scorer.features import FEATURES
+from serving.contract import MAX_INTEGER
 
 _REPORTS: tuple[tuple[str, int, float, int, int], ...] = (
     ("MSG", 120, 4.2, 3, 57),

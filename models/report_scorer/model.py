@@ -12,6 +12,7 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from models.report_scorer.features import FEATURES, features
+from serving.artifact import ModelMismatch
 
 MODEL_FILE = "model.ubj"
 SLOPE, INTERCEPT = "calibration_slope", "calibration_intercept"
@@ -22,10 +23,6 @@ DECIMALS = 6
 The digits past the sixth are float32 noise, which differs between processors; without them a score looks the
 same everywhere and takes half the room in JSON.
 """
-
-
-class ModelMismatch(Exception):
-    """The model file was not made for the features that this code builds."""
 
 
 class ReportScorer:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.contract import MAX_INTEGER, NO_NUL, Spec
+from serving.contract import MAX_INTEGER, NO_NUL, Spec
 
 
 class Report(BaseModel):
@@ -34,7 +34,7 @@ class Report(BaseModel):
     ] = None
 
 
-class Priority(BaseModel):
+class ReportPriority(BaseModel):
     """How urgently a report wants a person's eyes."""
 
     score: Annotated[
@@ -46,7 +46,7 @@ SPEC = Spec(
     name="report_scorer",
     title="Ranks abuse reports by priority",
     input=Report,
-    output=Priority,
+    output=ReportPriority,
     table="report_scores",
     key="report_id",
 )

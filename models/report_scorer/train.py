@@ -17,13 +17,21 @@ import numpy as np
 import xgboost as xgb
 from sklearn.linear_model import LogisticRegression
 
-from models.report_scorer.dataset import SEED, Dataset, TooFewRows, split, synthesize
+from models.report_scorer.dataset import SEED, ReportDataset, TooFewRows, split, synthesize
 from models.report_scorer.evaluate import HEADLINE, evaluate
 from models.report_scorer.features import FEATURES, features
 from models.report_scorer.golden import INPUTS
 from models.report_scorer.model import INTERCEPT, MODEL_FILE, SLOPE, ReportScorer, load, margins
-from models.report_scorer.reports_file import BadData, read
-from models.training import VersionRefused, libraries, new_artifact, write_golden, write_json, write_manifest
+from models.report_scorer.reports_file import read_reports
+from serving.training import (
+    BadTrainingData,
+    VersionRefused,
+    libraries,
+    new_artifact,
+    write_golden,
+    write_json,
+    write_manifest,
+)
 
 ARTIFACTS = Path(__file__).parent / "artifact"
 VERSION = "1.0.0"
@@ -40,7 +48,7 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-def train(data: Dataset, version: str, out: Path, seed: int = SEED) -> Path:
+def train(data: ReportDataset, version: str, out: Path, seed: int = SEED) -> Path:
     """Train, calibrate and evaluate on separate rows, write the artifact to `out`, and make it current.
 
     Nothing under `out` changes unless all of it succeeds. Raises TooFewRows and VersionRefused.
@@ -75,7 +83,7 @@ def train(data: Dataset, version: str, out: Path, seed: int = SEED) -> Path:
     return out / version
 
 
-def calibrate(booster: xgb.Booster, data: Dataset) -> None:
+def calibrate(booster: xgb.Booster, data: ReportDataset) -> None:
     """Fit Platt's sigmoid on rows that the trees have not seen, and keep it inside the model file."""
     margin = margins(booster, features(data.columns)).reshape(-1, 1)
     platt = LogisticRegression(C=np.inf).fit(margin, data.label)
@@ -98,10 +106,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ARTIFACTS, help="folder that takes <version>/ and CURRENT")
     asked = parser.parse_args(arguments)
     try:
-        data = read(asked.data, asked.label) if asked.data else synthesize(seed=asked.seed)
+        data = read_reports(asked.data, asked.label) if asked.data else synthesize(seed=asked.seed)
         version = asked.version or (f"data-{data.sha256[:8]}" if asked.data else VERSION)
         folder = train(data, version, asked.out, asked.seed)
-    except (BadData, TooFewRows, VersionRefused) as problem:
+    except (BadTrainingData, TooFewRows, VersionRefused) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
     metrics = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["metrics"]

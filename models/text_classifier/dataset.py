@@ -32,7 +32,7 @@ class TooFewTexts(ValueError):
 
 
 @dataclass(frozen=True)
-class Dataset:
+class TextDataset:
     """Texts with a label and the number of a group each. `sha256` is of the file that they were read from."""
 
     source: str
@@ -44,10 +44,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def rows(self, index: NDArray[np.int64]) -> "Dataset":
+    def rows(self, index: NDArray[np.int64]) -> "TextDataset":
         """Return the texts at the given positions, in that order."""
         texts = [self.texts[row] for row in index]
-        return Dataset(self.source, self.sha256, texts, self.labels[index], self.groups[index])
+        return TextDataset(self.source, self.sha256, texts, self.labels[index], self.groups[index])
 
 
 def related(texts: Sequence[str]) -> NDArray[np.int64]:
@@ -61,7 +61,7 @@ def related(texts: Sequence[str]) -> NDArray[np.int64]:
     return groups
 
 
-def split(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+def split(data: TextDataset, seed: int) -> tuple[TextDataset, TextDataset]:
     """Return the texts to train on, and a fifth of each label's in whole groups. Raises TooFewTexts.
 
     A group that would alone pass a label's fifth is trained on.
@@ -85,7 +85,7 @@ def split(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     return data.rows(training), data.rows(test)
 
 
-def _refuse_few(data: Dataset) -> None:
+def _refuse_few(data: TextDataset) -> None:
     counts = Counter(data.labels.tolist())
     if len(counts) < 2:
         raise TooFewTexts(

@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.contract import NO_NUL, Columns
-from models.endpoint import Endpoint
+from serving.contract import NO_NUL, Columns
+from serving.endpoint import Endpoint
 
 MAX_CHARACTERS = 100_000
 """A third more than the longest post that the shipped version was trained on."""
 
-Text = Annotated[
+EndpointText = Annotated[
     str,
     Field(
         min_length=1,
@@ -27,7 +27,7 @@ class TextToLabel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    text: Text
+    text: EndpointText
 
 
 class Labelled(BaseModel):

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 from sklearn.pipeline import Pipeline
 
-from models import confusion, drift, reliability
-from models.artifact import ArtifactMissing, current
-from models.text_classifier.dataset import Dataset, TooFewTexts, split
+from models.text_classifier.dataset import TextDataset, TooFewTexts, split
 from models.text_classifier.model import TextClassifier, load
 from models.text_classifier.pipeline import baseline
 from models.text_classifier.spec import SPEC
-from models.text_classifier.texts_file import BadData, read
+from models.text_classifier.texts_file import read_texts
+from serving import confusion, drift, reliability
+from serving.artifact import ArtifactMissing, current
+from serving.training import BadTrainingData
 
 DIGITS = 5
 BINS = 10
@@ -36,7 +37,7 @@ _SENDER = re.compile(r"^From:(.*)$", re.MULTILINE | re.IGNORECASE)
 _QUOTED = re.compile(r"^(\s*\w*[>|:].*|.*\b(writes|wrote|says?)\b.*:\s*)$", re.MULTILINE)
 
 
-def evaluate(classifier: TextClassifier, training: Dataset, test: Dataset) -> dict[str, Any]:
+def evaluate(classifier: TextClassifier, training: TextDataset, test: TextDataset) -> dict[str, Any]:
     """Measure the classifier, and a baseline fitted on `training`, on `test`."""
     probabilities = predicted(classifier, test.texts)
     plain = baseline(training)
@@ -122,7 +123,7 @@ def agreement(classifier: TextClassifier, pipeline: Pipeline, texts: Sequence[st
     }
 
 
-def _brief(classifier: TextClassifier, part: Dataset, texts: Sequence[str]) -> dict[str, Any]:
+def _brief(classifier: TextClassifier, part: TextDataset, texts: Sequence[str]) -> dict[str, Any]:
     if not texts:
         return {"texts": 0}
     figures = measure(part.labels, predicted(classifier, texts), classifier.labels)
@@ -150,8 +151,8 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         artifact = current(SPEC.name)
-        training, test = split(read(asked.data), artifact.manifest["data"]["seed"])
-    except (ArtifactMissing, BadData, TooFewTexts) as problem:
+        training, test = split(read_texts(asked.data), artifact.manifest["data"]["seed"])
+    except (ArtifactMissing, BadTrainingData, TooFewTexts) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
     evaluation = evaluate(load(artifact.path), training, test)

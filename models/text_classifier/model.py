@@ -10,18 +10,15 @@ from typing import Any
 import numpy as np
 from onnxruntime import InferenceSession
 
-from models.contract import Columns
-from models.onnx import session
 from models.text_classifier.features import Vocabulary
+from serving.artifact import ModelMismatch
+from serving.contract import Columns
+from serving.onnx import session
 
 MODEL_FILE = "model.onnx"
 
 DECIMALS = 6
 """Digits past the sixth are noise of the arithmetic, which differs between processors."""
-
-
-class ModelMismatch(Exception):
-    """The model file does not hold what this code reads from it."""
 
 
 class TextClassifier:

@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from models.text_classifier.dataset import Dataset, TooFewTexts
+from models.text_classifier.dataset import TextDataset, TooFewTexts
 from models.text_classifier.features import terms
 
 FOLDS = 5
@@ -31,13 +31,13 @@ PARAMETERS: dict[str, Any] = {
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
-def folds(data: Dataset, seed: int) -> Folds:
+def folds(data: TextDataset, seed: int) -> Folds:
     """Divide the texts for cross-validation; related texts stay together."""
     cut = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     return list(cut.split(data.texts, data.labels, data.groups))
 
 
-def choose(data: Dataset, parts: Folds) -> dict[float, float]:
+def choose(data: TextDataset, parts: Folds) -> dict[float, float]:
     """Return each smoothing's mean accuracy in cross-validation, the best first. Raises TooFewTexts."""
     found = {}
     for alpha in SMOOTHING:
@@ -50,18 +50,18 @@ def choose(data: Dataset, parts: Folds) -> dict[float, float]:
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
 
-def fit(data: Dataset, alpha: float, parts: Folds) -> Pipeline:
+def fit(data: TextDataset, alpha: float, parts: Folds) -> Pipeline:
     """Fit on all the texts; the temperature on what cross-validation says of them."""
     calibrated = CalibratedClassifierCV(_bayes(alpha), method="temperature", ensemble=False, cv=parts)
     return _fitted(calibrated, data)
 
 
-def baseline(data: Dataset) -> Pipeline:
+def baseline(data: TextDataset) -> Pipeline:
     """Fit what one would try first."""
     return make_pipeline(CountVectorizer(), MultinomialNB()).fit(data.texts, data.labels)
 
 
-def _fitted(classifier: Any, data: Dataset) -> Pipeline:
+def _fitted(classifier: Any, data: TextDataset) -> Pipeline:
     """Fit words, TF-IDF and this classifier. Raises TooFewTexts."""
     common = float(np.clip(COMMON / len(set(data.labels.tolist())), *COMMON_BOUNDS))
     counts = CountVectorizer(analyzer=terms, min_df=PARAMETERS["min_df"], max_df=common)

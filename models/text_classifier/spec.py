@@ -1,12 +1,13 @@
 """What the text classifier takes and gives."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.contract import NO_NUL, Columns, Spec
-from models.text_classifier.endpoint import ENDPOINT, Text
+from models.text_classifier.endpoint import ENDPOINT, EndpointText
+from serving.contract import NO_NUL, Columns, Fault, Manifest, Spec
+from serving.visible import BLANK, is_blank
 
 
 class Document(BaseModel):
@@ -14,7 +15,7 @@ class Document(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    text: Text
+    text: EndpointText
     document_id: Annotated[
         str | None,
         Field(
@@ -26,7 +27,7 @@ class Document(BaseModel):
     ] = None
 
 
-class Label(BaseModel):
+class TextLabel(BaseModel):
     """What the text is about."""
 
     label: Annotated[str, Field(pattern=NO_NUL, description="The most probable label.", examples=["hockey"])]
@@ -44,7 +45,14 @@ class Label(BaseModel):
     ]
 
 
-def _weigh(columns: Columns) -> Sequence[int]:
+def blank_texts(columns: Columns, manifest: Manifest) -> Iterator[Fault]:
+    """Yield a fault for each text that shows nothing, as training does: any label for it would be invented."""
+    for position, text in enumerate(columns["text"]):
+        if is_blank(text):
+            yield Fault(position, "text", BLANK)
+
+
+def _characters(columns: Columns) -> Sequence[int]:
     """Count characters, to which the time is proportional."""
     return list(map(len, columns["text"]))
 
@@ -53,13 +61,14 @@ SPEC = Spec(
     name="text_classifier",
     title="Says what a text is about",
     input=Document,
-    output=Label,
+    output=TextLabel,
     table="text_labels",
     key="document_id",
     max_chunk=1_000,  # some 100 MB where each body is as large as it may be
     cache=True,
-    weigh=_weigh,
-    max_weight=5_000_000,
+    check=blank_texts,
+    max_batch=5_000_000,
+    input_sizes=_characters,
     endpoint=ENDPOINT,
     personal=("text",),
 )

@@ -14,15 +14,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from models.text_classifier.dataset import SEED, Dataset, TooFewTexts, split
+from models.text_classifier.dataset import SEED, TextDataset, TooFewTexts, split
 from models.text_classifier.evaluate import HEADLINE, agreement, evaluate
 from models.text_classifier.export import export
 from models.text_classifier.features import SUBJECT_WEIGHT
 from models.text_classifier.golden import TEXTS
 from models.text_classifier.model import MODEL_FILE, TextClassifier, load
 from models.text_classifier.pipeline import PARAMETERS, choose, fit, folds
-from models.text_classifier.texts_file import BadData, read
-from models.training import VersionRefused, libraries, new_artifact, write_golden, write_json, write_manifest
+from models.text_classifier.texts_file import read_texts
+from serving.training import (
+    BadTrainingData,
+    RuntimesDisagree,
+    VersionRefused,
+    libraries,
+    new_artifact,
+    write_golden,
+    write_json,
+    write_manifest,
+)
 
 ARTIFACTS = Path(__file__).parent / "artifact"
 LIBRARIES = ("scikit-learn", "scipy", "numpy", "skl2onnx", "onnx", "onnxruntime")
@@ -31,11 +40,7 @@ CLOSE = 1e-6
 """How far a probability may be from scikit-learn's: it is rounded to the sixth decimal."""
 
 
-class RuntimesDisagree(Exception):
-    """ONNX Runtime does not say what scikit-learn says."""
-
-
-def train(data: Dataset, version: str, out: Path, seed: int = SEED) -> Path:
+def train(data: TextDataset, version: str, out: Path, seed: int = SEED) -> Path:
     """Choose by cross-validation, fit and evaluate, write the artifact to `out`, and make it current.
 
     Nothing under `out` changes unless all of it succeeds. Raises TooFewTexts, RuntimesDisagree and VersionRefused.
@@ -92,9 +97,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ARTIFACTS, help="folder that takes <version>/ and CURRENT")
     asked = parser.parse_args(arguments)
     try:
-        data = read(asked.data)
+        data = read_texts(asked.data)
         folder = train(data, asked.version or f"data-{data.sha256[:8]}", asked.out, asked.seed)
-    except (BadData, TooFewTexts, RuntimesDisagree, VersionRefused) as problem:
+    except (BadTrainingData, TooFewTexts, RuntimesDisagree, VersionRefused) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
     metrics = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["metrics"]

@@ -16,11 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from models.artifact import MANIFEST, sha256
-from models.training import VersionRefused, libraries, new_artifact, write_golden, write_json, write_manifest
 from models.translator.evaluate import BEAMS, columns, evaluate, headline
 from models.translator.model import PIECES_FILE, VOCABULARY_FILE, Translator, language_token
 from models.translator.phrasebook import DIRECTIONS, pairs
+from serving.artifact import MANIFEST, sha256
+from serving.training import VersionRefused, libraries, new_artifact, write_golden, write_json, write_manifest
 
 ARTIFACTS = Path(__file__).parent / "artifact"
 WEIGHTS = "facebook/m2m100_418M"
@@ -166,7 +166,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"converting {folder}", flush=True)
         made = make(folder, version, asked.out, about, asked.languages.split(",") if asked.languages else None)
     except ModuleNotFoundError as missing:
-        print(f"error: converting needs {missing.name}: pip install -r requirements/convert.txt", file=sys.stderr)
+        print(
+            f"error: converting needs {missing.name}: .venv/bin/pip install -r requirements/convert.txt",
+            file=sys.stderr,
+        )
         return 2
     except (NotConverted, VersionRefused) as problem:
         print(f"error: {problem}", file=sys.stderr)

@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.contract import Columns
-from models.endpoint import Endpoint
+from serving.contract import Columns
+from serving.endpoint import Endpoint
 
 
-class Record(BaseModel):
+class TranslationRecord(BaseModel):
     """A text and the caller's own key for it. Keys may repeat; records are answered in their order."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -17,20 +17,20 @@ class Record(BaseModel):
     text: Annotated[str, Field(examples=["Life is like a box of chocolates."])]
 
 
-class Records(BaseModel):
+class TranslationPayload(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     from_lang: Annotated[str, Field(alias="fromLang", examples=["en"])]
-    records: list[Record]
+    records: list[TranslationRecord]
     to_lang: Annotated[str, Field(alias="toLang", examples=["ja"])]
 
 
-class Request(BaseModel):
+class TranslationRequest(BaseModel):
     """Translate every record from one language into another."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    payload: Records
+    payload: TranslationPayload
 
 
 class Translated(BaseModel):
@@ -38,16 +38,16 @@ class Translated(BaseModel):
     text: Annotated[str, Field(examples=["人生はチョコレートの箱のようなものだ。"])]
 
 
-class Answer(BaseModel):
+class Translations(BaseModel):
     result: list[Translated]
 
 
-def _inputs(body: Request) -> list[dict[str, Any]]:
+def _inputs(body: TranslationRequest) -> list[dict[str, Any]]:
     pair = {"source": body.payload.from_lang, "target": body.payload.to_lang}
     return [{"text": record.text, "id": record.id, **pair} for record in body.payload.records]
 
 
-def _outputs(body: Request, columns: Columns, seconds: float) -> dict[str, Any]:
+def _outputs(body: TranslationRequest, columns: Columns, seconds: float) -> dict[str, Any]:
     pairs = zip(body.payload.records, columns["translation"], strict=True)
     return {"result": [{"id": record.id, "text": translation} for record, translation in pairs]}
 
@@ -64,8 +64,8 @@ TRANSLATION = Endpoint(
     operation_id="translation",
     summary="Translate texts, and wait for them",
     description="The translations, in the order of the records, each with its record's id.",
-    body=Request,
-    answer=Answer,
+    body=TranslationRequest,
+    answer=Translations,
     inputs=_inputs,
     outputs=_outputs,
     locate=_locate,

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.artifact import ArtifactMissing, current, sha256
 from models.translator.chrf import chrf
 from models.translator.model import Translator
 from models.translator.phrasebook import DIRECTIONS, FILE, PARTS, Pair, pairs, phrases
 from models.translator.settings import TranslatorSettings
 from models.translator.spec import SPEC
+from serving.artifact import ArtifactMissing, current, sha256
 
 BEAMS = (1, 2, 5)
 SHOWN = ("en", "ja")

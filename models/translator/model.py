@@ -11,10 +11,11 @@ import ctranslate2
 import sentencepiece
 import structlog
 
-from models.artifact import MANIFEST
-from models.contract import Columns
 from models.translator.segments import joined, segments
 from models.translator.settings import TranslatorSettings
+from models.translator.spec import unknown_languages
+from serving.artifact import MANIFEST, ModelMismatch
+from serving.contract import BadInput, Columns
 
 log = structlog.get_logger(__name__)
 
@@ -32,14 +33,6 @@ PATIENCE = 2.0
 
 With 1, CTranslate2 stops although one that still grows is far likelier: 2 % of the phrase book came out wrong.
 """
-
-
-class UnknownLanguage(ValueError):
-    """A text is in, or is to be in, a language that this model does not know."""
-
-
-class ModelMismatch(Exception):
-    """The model's vocabulary lacks the languages that its manifest promises."""
 
 
 def language_token(language: str) -> str:
@@ -69,9 +62,10 @@ class Translator:
         """Return `translation`, one a text, in the order of the texts, whatever pairs of languages they are in.
 
         A text of white space has an empty translation, and one that is in the target language already stays as it is.
-        Raises UnknownLanguage.
+        Raises BadInput for languages that it does not know.
         """
-        self._refuse_unknown({*columns["source"], *columns["target"]})
+        if unknown := list(unknown_languages(columns, {"languages": self._languages})):
+            raise BadInput(*unknown)
         rows = list(zip(columns["text"], columns["source"], columns["target"], strict=True))
         cut = [segments(text, self._encode) if source != target else [] for text, source, target in rows]
         tokens, prefixes = [], []
@@ -85,10 +79,6 @@ class Translator:
         ]
         same = [source == target for _, source, target in rows]
         return {"translation": [t if s else new for t, s, new in zip(columns["text"], same, translations, strict=True)]}
-
-    def _refuse_unknown(self, languages: set[str]) -> None:
-        if unknown := sorted(languages - set(self._languages)):
-            raise UnknownLanguage(f"no language {', '.join(unknown)}; this model knows {', '.join(self._languages)}")
 
     def _encode(self, text: str) -> list[str]:
         """Return the text's pieces by way of their numbers, so that no text can spell a token of the model's own."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from models.translator.sentences import BREAKS, sentences
+from serving.visible import is_blank
 
 MAX_PIECES = 128
 """Some ninety English words. Past the length of the sentences that it learned from, the model drops what it reads."""
@@ -25,9 +26,12 @@ class Segment(NamedTuple):
 
 
 def segments(text: str, encode: Callable[[str], Sequence[str]]) -> list[Segment]:
-    """Cut the text; a text of white space, or of none, has no segments."""
-    found = []
+    """Cut the text; a text of white space, or of invisible characters, or of none, has no segments."""
+    found: list[Segment] = []
     for sentence, gap in sentences(text):
+        if is_blank(sentence):  # the model would invent one
+            found[-1:] = [Segment(last.pieces, last.gap + gap) for last in found[-1:]]
+            continue
         pieces = encode(sentence)
         cuts = range(MAX_PIECES, len(pieces), MAX_PIECES)
         found += [Segment(pieces[cut - MAX_PIECES : cut], "") for cut in cuts]

@@ -8,5 +8,8 @@ class TranslatorSettings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True)
 
     translator_beam_size: int = Field(
-        default=2, ge=1, le=8, description="translations tried side by side: 1 is fastest, 5 a little better than 2"
+        default=2,
+        ge=1,
+        le=8,
+        description="beams with which the translator searches: 1 is fastest, 5 a little better than 2",
     )

@@ -5,13 +5,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.contract import NO_NUL, Columns, Fault, Manifest, Spec
 from models.translator.endpoint import TRANSLATION
+from serving.contract import NO_NUL, Columns, Fault, Manifest, Spec
 
 MAX_CHARACTERS = 10_000
 """Of one text: some four pages. Longer ones are better sent as several, whose translations arrive in order."""
 
-MAX_WEIGHT = 2_048
+MAX_BATCH = 2_048
 """Tokens: twice what the model reads at once (see model.py), so that short and long ones can be sorted into batches.
 
 More would only make the first of the merged tasks wait for the last.
@@ -32,7 +32,7 @@ class Text(BaseModel):
         Field(
             max_length=MAX_CHARACTERS,
             pattern=NO_NUL,
-            description="The text; an empty one has an empty translation.",
+            description="The text; one that is empty or invisible has an empty translation.",
             examples=["Life is like a box of chocolates."],
         ),
     ]
@@ -84,8 +84,8 @@ SPEC = Spec(
     max_chunk=128,  # sentences of 20 tokens: some 17 s
     cache=True,
     check=unknown_languages,
-    weigh=tokens,
-    max_weight=MAX_WEIGHT,
+    max_batch=MAX_BATCH,
+    input_sizes=tokens,
     endpoint=TRANSLATION,
     personal=("text", "translation"),
 )

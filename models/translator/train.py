@@ -22,11 +22,11 @@ import torch
 from transformers import M2M100Config, M2M100ForConditionalGeneration, M2M100Tokenizer
 from transformers.models.m2m_100.tokenization_m2m_100 import FAIRSEQ_LANGUAGE_CODES
 
-from models.artifact import sha256
-from models.training import VersionRefused
 from models.translator.convert import ARTIFACTS, make, metrics
 from models.translator.model import PIECES_FILE, language_token
 from models.translator.phrasebook import FILE, LANGUAGES, Pair, pairs, phrases
+from serving.artifact import sha256
+from serving.training import VersionRefused
 
 VERSION = "phrasebook-1.0.0"
 NOTE = (

@@ -19,7 +19,7 @@ TIME_LIMIT = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryResult:
     columns: list[str]
     rows: Sequence[Row[Any]]
 
@@ -37,14 +37,14 @@ def statement(name: str) -> str:
     return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def ask(engine: Engine, name: str) -> Answer:
-    """Answer a question in a read-only transaction, as `analyst` where the user may act as that role."""
+def ask(engine: Engine, name: str) -> QueryResult:
+    """QueryResult a question in a read-only transaction, as `analyst` where the user may act as that role."""
     with engine.connect().execution_options(postgresql_readonly=True) as connection:
         connection.execute(text(f"SET LOCAL statement_timeout = '{TIME_LIMIT}s'"))
         _become_analyst(connection)
         # The text holds no parameters: a % or a colon in it means itself.
         result = connection.execution_options(no_parameters=True).exec_driver_sql(statement(name))
-        return Answer(list(result.keys()), result.all())
+        return QueryResult(list(result.keys()), result.all())
 
 
 def _become_analyst(connection: Connection) -> None:

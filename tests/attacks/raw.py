@@ -30,6 +30,23 @@ def told(port: int, requests: Mapping[str, bytes], patience: float = 0.5) -> dic
     return heard
 
 
+LAST = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+"""Sent behind other requests: its answer says that they were read to their end, and then the connection closes."""
+
+
+def answered(port: int, *pieces: bytes, apart: float = 0.1, patience: float = 60) -> list[int]:
+    """Send these pieces on one connection, and return the statuses of all that comes until it is closed."""
+    heard = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=patience) as connection, suppress(ConnectionError):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number, piece in enumerate(pieces):
+            time.sleep(apart if number else 0)
+            connection.sendall(piece)
+        while part := connection.recv(65536):
+            heard += part
+    return statuses(heard)
+
+
 def statuses(heard: bytes) -> list[int]:
     """Return the status of each answer in what was heard."""
     return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", heard)]

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 
 import psutil  # type: ignore[import-untyped]
 
-from handler.room import LIMIT
+from handler.http.body import MEMORY_LIMIT
 from tests.images import chunk
 from tests.running import REPORT, Platform, eventually
 
@@ -58,7 +58,7 @@ def test_many_large_bodies_at_once_are_refused_before_they_fill_the_memory(platf
         f"POST {SUBMIT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
     )
     with ExitStack() as held:
-        for _ in range(LIMIT // size + 2):
+        for _ in range(MEMORY_LIMIT // size + 2):
             connection = held.enter_context(socket.create_connection(("127.0.0.1", platform.port), timeout=10))
             with suppress(ConnectionError):  # the last ones are refused before they have sent all
                 connection.sendall(head.encode() + b" " * (size - 1))
@@ -68,5 +68,5 @@ def test_many_large_bodies_at_once_are_refused_before_they_fill_the_memory(platf
             return answer.status_code == 503 and answer.headers["retry-after"] == "1"
 
         eventually(refused)
-        assert psutil.Process(platform.handler.pid).memory_info().rss < LIMIT + 300 * MB
+        assert psutil.Process(platform.handler.pid).memory_info().rss < MEMORY_LIMIT + 300 * MB
     eventually(lambda: platform.client.post("/submit", json=[REPORT]).status_code == 202)

@@ -210,7 +210,7 @@ WHOLE = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 async def test_a_head_that_does_not_come_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a server of its own, with less patience: silent from the start, half-way, and after a first request."""
-    monkeypatch.setattr("handler.connection.PATIENCE", 0.5)
+    monkeypatch.setattr("handler.connection.HEAD_TIMEOUT", 0.5)
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(0.7)  # however long that takes, patience is with the head alone
@@ -240,7 +240,7 @@ async def test_a_request_is_whole_whatever_body_came_with_the_begin_of_its_head(
 
 async def test_what_begins_no_head_holds_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty lines behind an answer, or the rest of a body that was answered early: keep-alive is over with them."""
-    monkeypatch.setattr("handler.connection.PATIENCE", 0.5)
+    monkeypatch.setattr("handler.connection.HEAD_TIMEOUT", 0.5)
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         await no_content(send)  # whatever body there is

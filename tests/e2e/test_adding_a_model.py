@@ -1,4 +1,4 @@
-"""docs/adding-a-model.md works as it stands: the iris model is built from the page, and answers."""
+"""docs/tutorials/your-own-model.md works as it stands: the iris model is built from the page, and answers."""
 
 import os
 import re
@@ -9,17 +9,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
-from store.engine import sync_url
-from tests.running import ROOT, Platform
+from store.engine import connect
+from tests.running import ROOT, Platform, free_port, temporary_open_folder
 
-PAGE = (ROOT / "docs" / "adding-a-model.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "tutorials" / "your-own-model.md").read_text(encoding="utf-8")
 FILES = re.findall(r"^`(models/iris/[\w.]+)`\n```\w+\n(.*?)^```$", PAGE, re.M | re.S)
 COMMANDS = [
     line
     for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.M | re.S)
     for line in block.replace("\\\n", "").splitlines()
+    if not line.startswith("make ")  # this environment has all of it
 ]
 ROOMS = ("models", "migrations", "store", "handler", "worker", "broker", "telemetry", "webhooks", "tests", "cli")
 FLOWER = {"sepal_length": 6.2, "sepal_width": 2.2, "petal_length": 4.5, "petal_width": 1.5}
@@ -46,10 +47,10 @@ def test_the_model_of_the_page_is_built_and_answers(
     assert {Path(name).name for name, _ in FILES} == {
         *("__init__.py", "spec.py", "features.py", "model.py", "train.py", "README.md")
     }
-    train, revise, upgrade, conform, submit = COMMANDS
+    train, revise, conform, submit = COMMANDS
     here = {"PYTHONPATH": f"{checkout}:{ROOT}", "PYTHONSAFEPATH": "1", "UVICORN_APP_DIR": str(checkout)}
     environment = {**os.environ, **here, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
-    for command in (train, revise, upgrade, conform):
+    for command in (train, revise, ".venv/bin/alembic upgrade head", conform):
         _run(command, checkout, environment)
     (migration,) = (checkout / "migrations" / "versions").glob("iris_*.py")
     assert "create_table" in migration.read_text(encoding="utf-8")
@@ -65,18 +66,39 @@ def test_the_model_of_the_page_is_built_and_answers(
         assert platform.client.get("/models/iris").json()["evaluation"]["accuracy"] > 0.9
         refused = platform.client.post("/models/iris/submit", json=[FLOWER | {"petal_width": -1}])
         assert refused.json()["errors"][0]["pointer"] == "#/0/petal_width"
-    engine = create_engine(sync_url(database_url))
+    engine = connect(database_url)
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT petal_width, species FROM iris_species")).all()
     engine.dispose()
     assert {tuple(row) for row in rows} == {(1.5, "versicolor")}
 
 
+def test_a_spec_ahead_of_its_table_is_named_and_its_migration_is_written_where_no_platform_runs(
+    checkout: Path,
+) -> None:
+    with temporary_open_folder() as folder:
+        environment = {
+            **{name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")},
+            "PYTHONPATH": f"{checkout}:{ROOT}",
+            "PYTHONSAFEPATH": "1",
+            "MILLRACE_FOLDER": str(folder / "millrace"),
+            "PORT": str(free_port()),
+            "FLOWER_PORT": str(free_port()),
+        }
+        up = [Path(sys.executable).parent / "millrace", "up"]
+        refused = subprocess.run(up, cwd=checkout, env=environment, capture_output=True, text=True, timeout=120)
+        assert refused.returncode == 1
+        assert "models/iris/spec.py describes what no migration makes" in refused.stdout
+        _run(".venv/bin/millrace migration iris", checkout, environment)
+        (migration,) = (checkout / "migrations" / "versions").glob("iris_*.py")
+        assert "create_table('iris_species'" in (written := migration.read_text(encoding="utf-8"))
+        with pytest.raises(AssertionError, match="there is a migration iris already"):
+            _run(".venv/bin/millrace migration iris", checkout, environment)
+        assert migration.read_text(encoding="utf-8") == written
+
+
 def _run(command: str, folder: Path, environment: dict[str, str]) -> None:
     program, *arguments = shlex.split(command)
-    here = Path(sys.executable).parent
-    found = [sys.executable] if program == "python" else [str(here / program) if (here / program).exists() else program]
-    done = subprocess.run(
-        [*found, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
-    )
+    found = program.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    done = subprocess.run([found, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"

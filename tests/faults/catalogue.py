@@ -3,11 +3,14 @@
 import json
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from sqlalchemy import Engine, MetaData
+from sqlalchemy import Engine
 
-from models.artifact import sha256
-from store.predictions import predictions_table
+from registry import administration, prediction_tables
+from registry.administration import NewVersion
+from registry.builtin import CODE
+from serving.artifact import sha256
 from tests.faults.faulty.spec import SPEC
 from tests.running import ROOT
 
@@ -36,6 +39,12 @@ def copy_with_faulty(folder: Path) -> dict[str, str]:
 
 
 def create_table(engine: Engine) -> None:
-    metadata = MetaData()
-    predictions_table(SPEC.table, SPEC.stored_columns, metadata)
-    metadata.create_all(engine)
+    """Make the faulty model's table, and make it live."""
+    with TemporaryDirectory() as folder, engine.begin() as connection:
+        golden = Path(folder) / "golden.jsonl"
+        golden.write_text(json.dumps(GOLDEN) + "\n")
+        files, runtime = {golden.name: golden}, f"{CODE}{SPEC.name}"
+        new = NewVersion(SPEC.name, SPEC.table, runtime=runtime, schema=None, files=files, version="1.0.0")
+        administration.add(connection, new, "tests")
+        prediction_tables.make(connection, SPEC)
+        administration.promote(connection, SPEC.name, "1.0.0", "tests")

@@ -22,20 +22,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with temporary_open_folder() as folder:
-        try:
-            with Site(folder) as site:
-                yield site
-        finally:
-            _keep_logs(folder)
+    yield from running_site()
 
 
 @pytest.fixture(scope="module")
 def pooled_site() -> Iterator[Site]:
     """Two containers of ENGINE=pool on one PostgreSQL."""
+    yield from running_site(ENGINE="pool")
+
+
+def running_site(**settings: str) -> Iterator[Site]:
     with temporary_open_folder() as folder:
         try:
-            with Site(folder, ENGINE="pool") as site:
+            with Site(folder, **settings) as site:
                 yield site
         finally:
             _keep_logs(folder)

@@ -8,7 +8,8 @@ from contextlib import suppress
 import psutil  # type: ignore[import-untyped]
 from sqlalchemy.exc import DBAPIError
 
-from tests.faults.site import HANDLERS, LEASE, Site
+from tests.faults.site import DATABASE_TIMEOUT, HANDLERS, LEASE, WORKERS, Site
+from tests.release import NoHistory
 
 FROZEN = LEASE + 1.5
 """Seconds that a frozen worker stays away: its lease runs out, and rescue takes its tasks back."""
@@ -17,6 +18,9 @@ CATCH = 3
 """Seconds to try for a moment at which a worker owns tasks."""
 
 HOUR = 3600
+
+STARTED = 30
+"""Seconds at most for a worker to start and score something."""
 
 
 def kill_a_worker_process(site: Site, chance: random.Random) -> None:
@@ -49,6 +53,52 @@ def lose_answers(site: Site, chance: random.Random) -> None:
         with front.delay(0.3):
             time.sleep(chance.uniform(0.4, 0.8))
             front.reset()
+
+
+def freeze_a_handler(site: Site, chance: random.Random) -> None:
+    """Its clients time out and go to the other; then it goes on in the midst of what it did."""
+    handler = [psutil.Process(site.programs[chance.choice(HANDLERS)].pid)]
+    _signal(handler, signal.SIGSTOP)
+    time.sleep(chance.choice((1, FROZEN, DATABASE_TIMEOUT + 2)))
+    _signal(handler, signal.SIGCONT)
+
+
+def kill_webhooks(site: Site, chance: random.Random) -> None:
+    site.programs["webhooks"].process.kill()
+
+
+def freeze_webhooks(site: Site, chance: random.Random) -> None:
+    webhooks = [psutil.Process(site.programs["webhooks"].pid)]
+    _signal(webhooks, signal.SIGSTOP)
+    time.sleep(FROZEN)
+    _signal(webhooks, signal.SIGCONT)
+
+
+def refuse_callbacks(site: Site, chance: random.Random) -> None:
+    """The receiver of the callbacks has troubles of its own."""
+    site.receiver.answers = [(chance.choice((500, 503)), {})]
+    time.sleep(1)
+    site.receiver.answers = [(204, {})]
+
+
+def run_the_release_before(site: Site, chance: random.Random) -> None:
+    """Replace a handler and a worker by those of the release before, and these by today's, as a rollback does."""
+    try:
+        release = site.release_before()
+    except NoHistory as error:
+        print(f"no release before: {error}")
+        return
+    replaced = chance.choice(HANDLERS), chance.choice(WORKERS)
+    scored = site.log(replaced[1]).count("chunk_scored")
+    for name in replaced:
+        site.roots[name] = release
+        site.programs[name].process.terminate()
+    until = time.monotonic() + STARTED
+    while site.log(replaced[1]).count("chunk_scored") < scored + 20 and time.monotonic() < until:
+        time.sleep(0.2)
+    for name in replaced:
+        del site.roots[name]
+        site.programs[name].process.terminate()
 
 
 def kill_rescue(site: Site, chance: random.Random) -> None:

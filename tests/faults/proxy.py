@@ -29,7 +29,7 @@ class Proxy:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
-        self._call(self._cut())
+        self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -67,10 +67,19 @@ class Proxy:
         return await asyncio.start_server(self._serve, "127.0.0.1", port)
 
     async def _cut(self) -> None:
+        # A server that is closed forgets whom it has just let in, and nobody could end them: let in nobody first.
+        for listening in self._server.sockets:
+            self._loop.remove_reader(listening)
+        await asyncio.sleep(0.01)  # whoever was let in is among the transports then
         self._server.close()
-        await asyncio.sleep(0)  # whoever was let in just now is among the transports then
         await self._abort()
         await self._server.wait_closed()
+
+    async def _end(self) -> None:
+        await self._cut()
+        while len(asyncio.all_tasks()) > 1:  # who was let in just before takes some turns to be among the transports
+            await self._abort()
+            await asyncio.sleep(0.01)
 
     async def _silence(self) -> None:
         self._silent |= self._transports

@@ -1,19 +1,12 @@
-"""What can befall Redis, Postgres, and the connections to them. What was killed is started again."""
+"""What can befall Redis, and the connections to it and to Postgres. What was killed is started again."""
 
 import random
 import signal
 import time
-from uuid import uuid4
 
 import redis
-from sqlalchemy import text
+from sqlalchemy import make_url
 
-from broker.config import create_celery
-from broker.message import queue_of
-from broker.publisher import Publisher
-from models import catalogue
-from models.report_scorer.spec import SPEC
-from store.engine import connect
 from tests.faults.proxy import Proxy
 from tests.faults.site import DATABASE_TIMEOUT, Site
 
@@ -22,9 +15,6 @@ AWAY = 1.5
 
 SILENT = 6.5
 """Seconds that Redis is frozen: longer than the socket timeout of 5."""
-
-MOST = 20
-"""Messages of a queue that are doubled at a time."""
 
 
 def flush_redis(site: Site, chance: random.Random) -> None:
@@ -46,22 +36,6 @@ def freeze_redis(site: Site, chance: random.Random) -> None:
         site.valkey.process.send_signal(signal.SIGCONT)
 
 
-def duplicate_and_reorder_messages(site: Site, chance: random.Random) -> None:
-    """Put messages for tasks of any state into Redis, in any order, and shuffle and double those that wait."""
-    with site.one_at_postgres, site.engine.connect() as connection:
-        recent = connection.execute(text("SELECT id, model, n_inputs, priority FROM tasks ORDER BY id DESC LIMIT 300"))
-        tasks = [tuple(row) for row in recent]
-    publisher = Publisher(site.valkey.url, catalogue.bounds)
-    with site.one_at_redis, redis.Redis.from_url(site.valkey.url) as client:
-        for _ in range(10):
-            publisher.publish(chance.sample(tasks, len(tasks) // 5))
-            queues = [key for key in client.keys(f"{queue_of(SPEC.name)}*") if client.type(key) == b"list"]
-            for queue in queues:
-                if waiting := client.lrange(queue, 0, MOST):
-                    client.lpush(queue, *chance.sample(waiting, len(waiting)))
-            time.sleep(0.1)
-
-
 def fill_redis(site: Site, chance: random.Random) -> None:
     """Let Redis refuse every write for want of memory, as `noeviction` has it."""
     with site.one_at_redis, redis.Redis.from_url(site.valkey.url) as client:
@@ -70,39 +44,17 @@ def fill_redis(site: Site, chance: random.Random) -> None:
         client.config_set("maxmemory", "0")
 
 
-def send_garbage(site: Site, chance: random.Random) -> None:
-    """Put messages into the queue that no handler has sent."""
-    with site.one_at_redis, create_celery(site.valkey.url) as app, redis.Redis.from_url(site.valkey.url) as client:
-        publisher = Publisher(site.valkey.url, catalogue.bounds)
-        publisher.publish([(uuid4(), SPEC.name, 1, 1) for _ in range(10)], alone=True)
-        for kwargs in ({}, {"task_ids": ["no id"]}, {"task_ids": 7}):
-            app.send_task(queue_of(SPEC.name), kwargs=kwargs, queue=queue_of(SPEC.name))
-        app.send_task("score.unknown", queue=queue_of(SPEC.name))
-        for garbage in (b"not JSON", b"{}", b"[1]", b'{"body": "", "headers": {}, "properties": {}}'):
-            client.lpush(queue_of(SPEC.name), garbage)
-
-
-def restart_postgres_at_once(site: Site, chance: random.Random) -> None:
-    with site.one_at_postgres:
-        site.postgres.process.send_signal(signal.SIGQUIT)  # "immediate": as after a crash, the log is replayed
-        time.sleep(AWAY)
-        site.restart_postgres()
-
-
-def kill_postgres(site: Site, chance: random.Random) -> None:
-    with site.one_at_postgres:
-        site.postgres.process.kill()
-        time.sleep(AWAY)
-        site.restart_postgres()
-
-
-def end_sessions(site: Site, chance: random.Random) -> None:
-    """End every session, as an administrator or a failover does."""
-    engine = connect(site.postgres.url)
-    with site.one_at_postgres, engine.connect() as connection:
-        others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-        connection.execute(text(f"{others} AND backend_type = 'client backend'"))
-    engine.dispose()
+def change_redis_password(site: Site, chance: random.Random) -> None:
+    """Ask for another password, and break the connections that know the old one."""
+    password = make_url(site.valkey.url).password
+    with site.one_at_redis, redis.Redis.from_url(site.valkey.url, single_connection_client=True) as client:
+        client.config_set("requirepass", "another")
+        try:
+            for kind in ("normal", "pubsub"):
+                client.client_kill_filter(_type=kind, skipme=True)
+            time.sleep(2 * AWAY)
+        finally:
+            client.config_set("requirepass", password)
 
 
 def cut(to: Proxy, chance: random.Random) -> None:

@@ -4,25 +4,26 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, MetaData, insert, text
+from sqlalchemy import Engine, MetaData, func, insert, text
 from uuid_utils.compat import uuid7
 
-from models import artifact
 from models.report_scorer.model import load
 from models.report_scorer.spec import SPEC
+from serving import artifact
 from store.predictions import predictions_table
 from store.tables import task_inputs, tasks
-from tests.faults.checker import FEATURES, Verdict, check
+from tests.faults.checker import Verdict, check
 from tests.faults.stream import Ledger, Submission
 
 TABLE = predictions_table(SPEC.table, SPEC.stored_columns, MetaData())
+FEATURES = [name for name in SPEC.input.model_fields if name != SPEC.key]
 SUBMISSIONS = (Submission("a", 0, 1), Submission("a", 1, 3), Submission("b", 0, 2, key="b-0"))
 
 
 def store(engine: Engine, submission: Submission) -> UUID:
     """Store a submission with its predictions, as the platform would."""
     task_id = uuid7()
-    reports = submission.reports
+    reports = submission.inputs
     model = load(artifact.current(SPEC.name).path)
     scores = model.predict({name: [report[name] for report in reports] for name in FEATURES})["score"]
     rows = [
@@ -30,7 +31,9 @@ def store(engine: Engine, submission: Submission) -> UUID:
         for position, (report, score) in enumerate(zip(reports, scores.tolist(), strict=True))
     ]
     with engine.begin() as connection:
-        connection.execute(tasks.insert().values(id=task_id, model=SPEC.name, n_inputs=len(rows), status="SUCCESS"))
+        now = func.now()
+        task = {"id": task_id, "model": SPEC.name, "n_inputs": len(rows), "status": "SUCCESS", "attempt": 1}
+        connection.execute(tasks.insert().values(**task, started_at=now, finished_at=now))
         connection.execute(insert(TABLE), rows)
     return task_id
 
@@ -65,6 +68,10 @@ COPY_OF_A_ROW = """
 """
 
 
+UNSCORED = "DELETE FROM report_scores WHERE task_id = :task"
+EXPIRED = "UPDATE tasks SET status = 'EXPIRED', deadline = finished_at"
+
+
 @pytest.mark.parametrize(
     ("planted", "kind", "culprit"),
     [
@@ -74,7 +81,13 @@ COPY_OF_A_ROW = """
         ("UPDATE report_scores SET score = score + 0.00001 WHERE task_id = :task AND position = 1", "wrong", "a-2"),
         ("UPDATE report_scores SET popularity = 0 WHERE report_id = 'a-2'", "wrong", "a-2"),
         ("UPDATE tasks SET status = 'STARTED' WHERE id = :task", "unfinished", "STARTED"),
-        ("UPDATE tasks SET status = 'FAILURE', error = 'boom' WHERE id = :task", "failed", "boom"),
+        (f"{UNSCORED}; UPDATE tasks SET status = 'FAILURE', error = 'boom' WHERE id = :task", "failed", "boom"),
+        (f"{UNSCORED}; UPDATE tasks SET status = 'REVOKED' WHERE id = :task", "failed", "REVOKED"),
+        (f"{UNSCORED}; UPDATE tasks SET status = 'EXPIRED' WHERE id = :task", "failed", "EXPIRED"),
+        (f"{EXPIRED} + interval '1 h' WHERE id = :task; {UNSCORED}", "failed", "EXPIRED"),
+        (f"{EXPIRED} WHERE id = :task", "left_over", "3 predictions of"),
+        ("UPDATE tasks SET deadline = started_at - interval '1 s' WHERE id = :task", "broken", "after its deadline"),
+        ("UPDATE tasks SET priority = 0 WHERE id = :task", "wrong", "has priority 0"),
         ("INSERT INTO task_inputs VALUES (:task, '[]')", "left_over", "inputs of"),
         ("UPDATE tasks SET lease_until = now() WHERE id = :task", "left_over", "lease of"),
     ],
@@ -129,12 +142,47 @@ def test_an_unfinished_task_may_keep_its_inputs(engine: Engine) -> None:
     ledger = submit_all(engine)
     with engine.begin() as connection:
         failed = uuid7()
-        connection.execute(tasks.insert().values(id=failed, model=SPEC.name, n_inputs=1, status="FAILURE", error="x"))
+        connection.execute(
+            tasks.insert().values(id=failed, model=SPEC.name, n_inputs=1, status="FAILURE", error="x", attempt=1)
+        )
         connection.execute(task_inputs.insert().values(task_id=failed, payload=b"[]"))
     assert list(checked(engine, ledger).errors) == ["failed"]
 
 
 def test_scores_that_a_client_was_given_must_be_those_that_are_stored(engine: Engine) -> None:
     ledger = submit_all(engine)
-    ledger.read[next(iter(ledger.accepted))] = [0.123]
+    ledger.read[next(iter(ledger.accepted))] = {"score": [0.123]}
     assert list(checked(engine, ledger).errors) == ["broken"]
+
+
+def test_a_task_that_was_cancelled_must_not_be_scored(engine: Engine) -> None:
+    ledger = submit_all(engine)
+    task_id = next(iter(ledger.accepted))
+    ledger.cancelled[task_id] = False  # nobody said that it is
+    assert checked(engine, ledger).errors == {}
+    ledger.cancelled[task_id] = True
+    assert list(check(engine, ledger).errors) == ["broken"]
+
+
+def test_a_callback_is_told_once_at_least_and_the_truth(engine: Engine) -> None:
+    called = Submission("c", 0, 1, callback="http://127.0.0.1/hook")
+    ledger = submit_all(engine, (*SUBMISSIONS, called))
+    assert list(checked(engine, ledger).errors) == ["lost"]
+    task_id = next(task_id for task_id, submission in ledger.accepted.items() if submission is called)
+    ledger.called_back[str(task_id)] = {"SUCCESS"}
+    assert check(engine, ledger).errors == {}
+    ledger.called_back[str(task_id)].add("REVOKED")
+    assert list(check(engine, ledger).errors) == ["broken"]
+
+
+def test_a_damaged_image_fails_and_each_replay_is_an_attempt(engine: Engine) -> None:
+    damaged = Submission("i", 0, 1, model="image_classifier", damaged=True)
+    ledger, task_id = submit_all(engine), uuid7()
+    ledger.tried(damaged)
+    ledger.was_accepted(task_id, damaged)
+    task = {"id": task_id, "model": damaged.model, "n_inputs": 1, "status": "FAILURE", "attempt": 1}
+    with engine.begin() as connection:
+        connection.execute(tasks.insert().values(**task))
+    assert checked(engine, ledger).errors == {}
+    ledger.replayed[task_id] = 1
+    assert list(check(engine, ledger).errors) == ["lost"]

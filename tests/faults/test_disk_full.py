@@ -19,7 +19,12 @@ from tests.running import Platform, eventually, temporary_open_folder
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
-QUICK = {"LEASE_SECONDS": "2", "RESCUE_INTERVAL_SECONDS": "0.5", "REPUBLISH_AFTER_SECONDS": "2"}
+QUICK = {
+    "WORKER_MODELS": "",  # all: the stream goes to each of them
+    "LEASE_SECONDS": "2",
+    "RESCUE_INTERVAL_SECONDS": "0.5",
+    "REPUBLISH_AFTER_SECONDS": "2",
+}
 
 
 @contextmanager

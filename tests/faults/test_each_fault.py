@@ -10,7 +10,7 @@ from tests.faults.report import Report
 from tests.faults.running import run, strike
 from tests.faults.site import Site
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 TIMES = 3
 """Each fault is repeated: where exactly it hits is chance."""

@@ -18,7 +18,7 @@ TOGETHER = (1, 1, 2, 2, 3)
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_mixed_faults_lose_nothing_and_double_nothing(site: Site) -> None:
     seed = int(SEED) if SEED else random.SystemRandom().randrange(10**6)
     print(f"\nFAULT_SEED={seed}")
@@ -35,7 +35,7 @@ def test_mixed_faults_lose_nothing_and_double_nothing(site: Site) -> None:
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_mixed_faults_lose_and_double_nothing_in_two_containers_of_the_pool(pooled_site: Site) -> None:
     seed = int(SEED) if SEED else random.SystemRandom().randrange(10**6)
     print(f"\nFAULT_SEED={seed}")

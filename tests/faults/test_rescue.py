@@ -21,12 +21,13 @@ def test_rescue_goes_on_after_a_redis_that_answers_with_errors(
         connection.execute(tasks.insert().values(id=uuid7(), model=SPEC.name, n_inputs=1))
         connection.execute(text("UPDATE tasks SET published_at = now() - interval '1 hour'"))
     with redis.Redis.from_url(redis_url) as client:
-        client.set(queue_of(SPEC.name), "not a list")  # every command on the queue is refused with WRONGTYPE
+        client.config_set("min-replicas-to-write", 1)  # every write is refused with NOREPLICAS
         rescue = platform.start_rescue()
         try:
-            eventually(lambda: rescue.log.read_text().count("redis_unreachable") > 2)
-            client.delete(queue_of(SPEC.name))
+            eventually(lambda: rescue.log.read_text().count("NOREPLICAS") > 2)
+            client.config_set("min-replicas-to-write", 0)
             eventually(lambda: sum(client.llen(key) for key in client.keys(f"{queue_of(SPEC.name)}*")))
         finally:
+            client.config_set("min-replicas-to-write", 0)
             rescue.stop()
             platform.client.close()

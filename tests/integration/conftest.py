@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.embedded import Server, start_postgres, start_valkey
+from devstack.embedded import ServerProcess, start_postgres, start_valkey
 from tests.callbacks import StartDeliverer
 from tests.conftest import as_app
 from tests.embedded import Start
@@ -27,7 +27,7 @@ def start_deliverer(database_url: str, redis_url: str, tmp_path: Path) -> Iterat
     started: list[Program] = []
 
     def start(**settings: str) -> Program:
-        program = Program("webhooks", ["worker.webhooks"], {**environment, **settings}, tmp_path)
+        program = Program("webhooks", ["webhooks"], {**environment, **settings}, tmp_path)
         started.append(program)
         return program
 
@@ -47,7 +47,7 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module", params=[start_postgres, start_valkey])
-def running(request: pytest.FixtureRequest) -> Iterator[Server]:
+def running(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
     """One server of each kind, for the tests that only look at it."""
     with temporary_open_folder() as folder:
         server = request.param(folder / "server")
@@ -56,11 +56,11 @@ def running(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.fixture
-def started(open_folder: Path) -> Iterator[Callable[..., Server]]:
+def started(open_folder: Path) -> Iterator[Callable[..., ServerProcess]]:
     """Start servers (in `open_folder`/server unless told otherwise) and stop them all afterwards."""
-    servers: list[Server] = []
+    servers: list[ServerProcess] = []
 
-    def start_and_note(start: Start, folder: Path | None = None, **options: int) -> Server:
+    def start_and_note(start: Start, folder: Path | None = None, **options: int) -> ServerProcess:
         servers.append(start(folder or open_folder / "server", **options))
         return servers[-1]
 

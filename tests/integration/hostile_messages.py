@@ -6,7 +6,7 @@ from base64 import b64encode
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 QUEUE = "score.report_scorer"
 ORDINARY = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
@@ -79,6 +79,7 @@ def malformed() -> dict[str, bytes]:
         "other arguments": genuine(some) | {"body": _encoded([[], {"ids": some}, ORDINARY])},
         "positional arguments": genuine(some) | {"body": _encoded([[some], {}, ORDINARY])},
         "a callback": genuine(some) | {"body": _encoded([[], {"task_ids": some}, {"callbacks": [{"task": "x"}]}])},
+        "more ids than a chunk has": genuine([str(UUID(int=number)) for number in range(100_000)]),
         "a body of two": genuine(some) | {"body": _encoded([[], {}])},
         "a body that is not JSON": genuine(some) | {"body": b64encode(b"{").decode()},
         "a body that is not base64": genuine(some) | {"body": "!!!"},

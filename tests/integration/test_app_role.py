@@ -8,8 +8,8 @@ from psycopg2.errors import InsufficientPrivilege  # type: ignore[import-untyped
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from cli import local
 from cli.keys import keys
+from devstack import local
 from migrations.settings import addresses
 from store.engine import connect
 from store.tables import ANALYST, APP
@@ -71,6 +71,7 @@ def test_every_connection_of_the_programs_is_in_the_name_of_the_role(platform: P
         "INSERT INTO api_keys (id, client, hash) VALUES ('i', 'c', sha256(''))",
         "UPDATE api_keys SET revoked_at = NULL",
         "UPDATE api_keys SET hash = sha256('')",
+        "UPDATE api_keys SET role = 'admin'",
         "DELETE FROM api_keys",
         "UPDATE alembic_version SET version_num = '0001'",
         "SET LOCAL ROLE analyst",

@@ -42,14 +42,14 @@ def submit(platform: Platform, number: int) -> str:
 def test_a_burst_makes_it_grow_and_a_quiet_time_makes_it_shrink(platform: Platform, engine: Engine) -> None:
     assert ready(platform) == 1
     tasks = [submit(platform, number) for number in range(40)]
-    eventually(lambda: ready(platform) == 3, within=40)
+    eventually(lambda: ready(platform) == 3)
     for task_id in tasks:
         assert platform.finished(task_id)["status"] == "SUCCESS"
     with engine.connect() as connection:
         stored = connection.execute(text("SELECT count(*), count(DISTINCT task_id) FROM faulty_answers")).one()
     assert tuple(stored) == (40, 40)
-    eventually(lambda: "processes=1" in platform.worker.log.read_text(), within=40)
-    eventually(lambda: ready(platform) == 1, within=40)
+    eventually(lambda: "processes=1" in platform.worker.log.read_text())
+    eventually(lambda: ready(platform) == 1)
     assert platform.finished(submit(platform, 41))["status"] == "SUCCESS"
 
 

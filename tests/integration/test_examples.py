@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import NewClient
 from tests.running import ROOT, Platform
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -31,16 +32,36 @@ WORDS = {
 
 @pytest.mark.parametrize("script", sorted(path.stem for path in EXAMPLES.glob("*.sh")))
 def test_an_example_gets_what_it_says(platform: Platform, script: str) -> None:
-    done = subprocess.run(
+    done = run(script, platform)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert any(words in done.stdout for words in WORDS[script].split("|")), done.stdout
+
+
+@pytest.mark.parametrize("script", ["submit", "task", "tasks", "cancel", "replay", "predict", "workers"])
+def test_with_a_key_an_example_works_where_keys_are_required(
+    closed: Platform, new_client: NewClient, script: str
+) -> None:
+    key = new_client().headers["Authorization"].removeprefix("Bearer ")
+    done = run(script, closed, MILLRACE_KEY=key)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert any(words in done.stdout for words in WORDS[script].split("|")), done.stdout
+    assert "401" in run(script, closed).stderr
+
+
+def test_every_example_asks_with_the_key() -> None:
+    line = 'curl() { command curl ${MILLRACE_KEY:+-H "Authorization: Bearer $MILLRACE_KEY"} "$@"; }\n'
+    assert all(line in path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*.sh"))
+
+
+def run(script: str, platform: Platform, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         ["/bin/sh", str(EXAMPLES / f"{script}.sh")],
-        env={**os.environ, "MILLRACE": platform.url},
+        env={**os.environ, "MILLRACE_URL": platform.url, **environment},
         capture_output=True,
         text=True,
         timeout=90,
         check=False,
     )
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert any(words in done.stdout for words in WORDS[script].split("|")), done.stdout
 
 
 def test_every_operation_is_in_an_example(platform: Platform) -> None:

@@ -37,7 +37,7 @@ def test_an_image_in_json_is_answered_with_its_labels_and_the_time_it_took(platf
     classified, took = answer.json()
     assert classified["Classification"][0]["label"] == "8"
     assert len(classified["Classification"]) == 5
-    assert took["secs"] == 0
+    assert took["secs"] >= 0
     assert 0 < took["nanos"] < 1e9
 
 
@@ -57,15 +57,27 @@ def test_what_is_no_image_is_refused_with_where_and_why(platform: Platform) -> N
     for answer, pointer, words in [
         (by_form(platform, b"a text file named .png"), in_json, "Not a PNG, JPEG or WebP file"),
         (by_form(platform, b64decode(EIGHT)[:-9]), in_json, "cut off"),
-        (by_form(platform, b64decode(EIGHT), top_n="0"), "#/inference_type/ImageClassification/top_n", "greater than"),
-        (by_form(platform, b64decode(EIGHT), top_n="x"), "#/inference_type/ImageClassification/top_n", "integer"),
+        (
+            by_form(platform, b64decode(EIGHT), top_n="0"),
+            "#/inference_type/ImageClassification/top_n",
+            "Must be at least 1, not 0",
+        ),
+        (by_form(platform, b64decode(EIGHT), top_n="x"), "#/inference_type/ImageClassification/top_n", "whole number"),
         (by_form(platform, b64decode(EIGHT), top_n="11"), "#/inference_type/ImageClassification/top_n", "at most 10"),
-        (platform.client.post("/inference", json=wanted("no base64!")), in_json, "Not valid base64"),
+        (
+            platform.client.post("/inference", json=wanted("no base64!")),
+            in_json,
+            "Not base64: character 3 is a space",
+        ),
         (platform.client.post("/inference", json=wanted("")), in_json, "The file is empty; send"),
-        (by_form(platform, b64decode(EIGHT), topn="3"), "#/topn", "Extra"),
-        (platform.client.post("/inference", files={"top_n": (None, "3")}), in_json, "required"),
-        (platform.client.post("/inference", json={"data": {}}), "#/data/B64Image", "required"),
-        (platform.client.post("/inference", json=wanted(EIGHT, Detection={})), "#/inference_type/Detection", "Extra"),
+        (by_form(platform, b64decode(EIGHT), topn="3"), "#/topn", "the form takes file, image, top_n"),
+        (platform.client.post("/inference", files={"top_n": (None, "3")}), in_json, "Required"),
+        (platform.client.post("/inference", json={"data": {}}), "#/data/B64Image", "Required"),
+        (
+            platform.client.post("/inference", json=wanted(EIGHT, Detection={})),
+            "#/inference_type/Detection",
+            "Unknown field; the fields are ImageClassification",
+        ),
         (platform.client.post(SUBMIT, json=[{"image": EIGHT}, {"image": "AAAA"}]), "#/1/image", "Not a PNG"),
     ]:
         assert answer.status_code == 422, answer.text
@@ -79,9 +91,20 @@ def test_an_image_that_is_broken_inside_fails_its_own_task_only(platform: Platfo
     answers = [platform.client.post(SUBMIT, json=[{"image": image}]) for image in (EIGHT, broken, image_of(3))]
     first, second, third = (platform.finished(answer.json()["task_id"]) for answer in answers)
     assert [task["status"] for task in (first, second, third)] == ["SUCCESS", "FAILURE", "SUCCESS"]
-    assert "UnreadableImage: The data of the PNG of 64 x 64 pixels is damaged" in str(second["error"])
+    damaged = "The data of the PNG of 64 x 64 pixels is damaged; save the image anew and send that"
+    assert second["error"] == f"#/0/image: {damaged}"
+    assert second["errors"] == [{"detail": damaged, "pointer": "#/0/image"}]
+    many = platform.client.post(SUBMIT, json=[{"image": image} for image in (EIGHT, broken, image_of(3), broken)])
+    failed = platform.finished(many.json()["task_id"])
+    assert failed["error"] == f"#/1/image: {damaged}; #/3/image: {damaged}"
+    assert [error["pointer"] for error in failed["errors"]] == ["#/1/image", "#/3/image"]  # type: ignore[attr-defined]
     refused = platform.client.post("/inference", json=wanted(broken))
-    assert (refused.status_code, "is damaged" in refused.text) == (500, True), refused.text
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["errors"] == [{"detail": damaged, "pointer": "#/data/B64Image/image"}]
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [broken]}
+    in_tensors = platform.client.post("/v2/models/image_classifier/infer", json={"inputs": [tensor]})
+    assert in_tensors.status_code == 422, in_tensors.text
+    assert f"#/inputs/image/0: {damaged}." in in_tensors.json()["error"]
 
 
 def test_a_body_that_is_neither_json_nor_a_form_is_refused(platform: Platform) -> None:

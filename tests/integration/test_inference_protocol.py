@@ -14,8 +14,8 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from models import artifact, catalogue
-from models.contract import Column, Spec
+from serving import artifact, catalogue
+from serving.contract import Column, Spec
 from tests.conftest import NewClient
 from tests.integration.test_handler_alone import handler
 from tests.running import REPORT, ROOT, Platform, eventually
@@ -135,7 +135,7 @@ def test_floats_of_32_bits_and_shapes_of_one_column_are_taken(client: triton.Inf
 def test_the_clients_errors_are_the_servers_words(client: triton.InferenceServerClient) -> None:
     inputs = tensors(catalogue.specs()["report_scorer"], [REPORT], binary=False)
     for model, version, given, outputs, words in [
-        ("nonsense", "", inputs, None, "There is no model 'nonsense'"),
+        ("nonsense", "", inputs, None, "Unknown model 'nonsense'"),
         ("report_scorer", "9", inputs, None, "no version '9'"),
         ("report_scorer", "", inputs[1:], None, "Input 'abuse_type': missing; send it as BYTES"),
         ("report_scorer", "", inputs, [triton.InferRequestedOutput("nope")], "Output 'nope': unknown"),
@@ -146,7 +146,7 @@ def test_the_clients_errors_are_the_servers_words(client: triton.InferenceServer
 
 @pytest.mark.parametrize(("language", "program"), [("python", [sys.executable, "-c"]), ("sh", ["/bin/sh", "-c"])])
 def test_the_examples_of_the_page_run(platform: Platform, language: str, program: list[str]) -> None:
-    page = (ROOT / "docs" / "inference-protocol.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "inference-protocol.md").read_text(encoding="utf-8")
     (example,) = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
     here = example.replace("127.0.0.1:8081", f"127.0.0.1:{platform.port}")
     done = subprocess.run([*program, here], capture_output=True, text=True, timeout=60)
@@ -160,7 +160,7 @@ def test_a_key_opens_what_health_leaves_closed(closed: Platform, new_client: New
         assert client.is_server_live()
         assert client.is_server_ready()
         assert not client.is_model_ready("report_scorer")
-        with pytest.raises(InferenceServerException, match="Send an API key with the request"):
+        with pytest.raises(InferenceServerException, match="API key missing; send the header"):
             client.infer("report_scorer", inputs)
         assert client.is_model_ready("report_scorer", headers=header)
         task = client.infer("report_scorer", inputs, headers={**header}).get_response()["parameters"]["task_id"]

@@ -40,13 +40,16 @@ def test_what_is_stored_is_no_key(engine: Engine) -> None:
 
 
 def test_keys_are_listed_without_their_secrets(engine: Engine) -> None:
-    first, second = (millrace_keys("create", client).stdout.strip() for client in ("shop", "moderation"))
+    first = millrace_keys("create", "shop", "--role", "read").stdout.strip()
+    second = millrace_keys("create", "moderation").stdout.strip()
     millrace_keys("revoke", keys.id_in(first) or "")
     done = millrace_keys("list")
     head, moderation, shop = done.stdout.splitlines()
     assert head.split("  ")[0] == "id"
-    assert re.fullmatch(rf"{keys.id_in(second)}  moderation  \d{{4}}-\d\d-\d\d \d\d:\d\d  -\s+-", moderation)
-    assert re.fullmatch(rf"{keys.id_in(first)}  shop        \S+ \S+  -          \d{{4}}-\d\d-\d\d \d\d:\d\d", shop)
+    assert re.fullmatch(rf"{keys.id_in(second)}  moderation  submit  \d{{4}}-\d\d-\d\d \d\d:\d\d  -\s+-", moderation)
+    assert re.fullmatch(
+        rf"{keys.id_in(first)}  shop        read    \S+ \S+  -          \d{{4}}-\d\d-\d\d \d\d:\d\d", shop
+    )
     assert "2 keys" in done.stderr
     for secret in (first[-64:], second[-64:], keys.digest(first).hex()):
         assert secret not in done.output
@@ -70,6 +73,14 @@ def test_a_client_has_a_name_that_can_be_printed(client: str) -> None:
     assert done.exit_code == 2
     assert done.stdout == ""
     assert "1 to 64 letters" in done.stderr
+
+
+def test_a_role_that_does_not_exist_is_refused_with_those_that_do(engine: Engine) -> None:
+    done = millrace_keys("create", "shop", "--role", "owner")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert all(role in done.stderr for role in keys.Role)
+    with engine.connect() as connection:
+        assert keys.page(connection) == []
 
 
 def test_an_unreachable_database_is_one_line_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:

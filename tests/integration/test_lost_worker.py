@@ -26,10 +26,13 @@ def started(platform: Platform) -> bool:
     return bool(platform.client.get("/tasks", params={"status": "STARTED"}).json()["tasks"])
 
 
-def stop_in_the_middle_of_a_chunk(platform: Platform, process: psutil.Process) -> None:
-    """Freeze a worker process at a moment at which it owns tasks."""
+def stop_in_the_middle_of_a_chunk(platform: Platform, process: psutil.Process) -> list[str]:
+    """Freeze a worker process at a moment at which it owns tasks; return the tasks that were submitted for it."""
+    task_ids = [platform.submit(*[REPORT] * BATCH) for _ in range(30)]
 
     def caught() -> bool:
+        if not platform.client.get("/tasks", params={"status": "PENDING"}).json()["tasks"]:
+            task_ids.append(platform.submit(*[REPORT] * BATCH))  # it has scored them all between two looks
         process.suspend()
         if started(platform):
             return True
@@ -37,6 +40,7 @@ def stop_in_the_middle_of_a_chunk(platform: Platform, process: psutil.Process) -
         return False
 
     eventually(caught, every=0.01)
+    return task_ids
 
 
 def assert_each_input_scored_once(platform: Platform, engine: Engine, task_ids: list[str]) -> None:
@@ -50,10 +54,9 @@ def assert_each_input_scored_once(platform: Platform, engine: Engine, task_ids: 
 
 @pytest.mark.parametrize("victim", ["one of its processes", "the whole worker"])
 def test_a_killed_worker_loses_no_task(own: Platform, engine: Engine, victim: str) -> None:
-    task_ids = [own.submit(*[REPORT] * BATCH) for _ in range(30)]
     worker = psutil.Process(own.worker.pid)
     child = worker.children()[0]
-    stop_in_the_middle_of_a_chunk(own, child)
+    task_ids = stop_in_the_middle_of_a_chunk(own, child)
     child.kill()
     if victim == "the whole worker":
         worker.kill()

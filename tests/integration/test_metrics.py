@@ -2,18 +2,16 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from handler.meters import UNKNOWN, templates
-from handler.routes import health, models
+from handler.http.unroutable import NOT_FOUND
 from tests.conftest import Servers, empty_redis, new_database
 from tests.running import REPORT, Platform, eventually
 from tests.scraping import sample, samples
-from worker.folders import FOLDERS
+
+UNKNOWN = NOT_FOUND.path
 
 
 def test_requests_are_counted_by_template_and_status_whichever_way_they_are_answered(platform: Platform) -> None:
@@ -129,20 +127,10 @@ def test_a_killed_process_leaves_its_counts_and_nothing_else(servers: Servers, t
 
 
 @pytest.mark.parametrize("path", ["/task/1/cancel/more", "/taskx", "//submit", "/models/a/b/c"])
-def test_a_path_that_no_route_takes_is_unknown(path: str) -> None:
-    assert templates([*health.router.routes, *models.router.routes])(path) == UNKNOWN
+def test_a_path_that_no_route_takes_is_unknown(platform: Platform, path: str) -> None:
+    def unknown() -> float:
+        return sample(platform, "handler", "millrace_http_requests_total", method="GET", route=UNKNOWN, status="404")
 
-
-def test_what_a_killed_worker_left_in_the_temporary_folder_is_cleared_away(tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    left, living, other = (
-        tmp_path / f"{FOLDERS}{name}" for name in (f"{ended.pid}-x", f"{os.getpid()}-x", "of-a-person")
-    )
-    for folder in (left, living, other):
-        folder.mkdir()
-    program = "from worker import folders; print(folders.new().name)"
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    made = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True).strip()
-    assert made.startswith(FOLDERS)
-    assert set(tmp_path.iterdir()) == {living, other}
+    before = unknown()
+    assert platform.client.get(f"{platform.url}{path}").status_code == 404
+    assert unknown() == before + 1

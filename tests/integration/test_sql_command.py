@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
-from cli import local
 from cli.sql import sql
+from devstack import local
 from store import analytics
 from tests.conftest import Servers
 from tests.running import ROOT, free_port
@@ -76,6 +76,42 @@ def test_an_answer_is_printed_as_csv(answered: str) -> None:
     assert second["report_id"] == ""
 
 
+@pytest.mark.parametrize("key", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " \u200b=1", "＝1"])  # noqa: RUF001
+def test_a_text_of_a_client_is_no_formula_in_a_spreadsheet(answered: str, engine: Engine, key: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE report_scores SET report_id = :key"), {"key": key})
+    rows = list(csv.DictReader(io.StringIO(millrace_sql(answered, "top-priority", "--csv").stdout, newline="")))
+    assert [row["report_id"] for row in rows] == [f"'{key}"] * 2
+    assert rows[0]["score"] == "0.7500"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
+def test_every_command_prints_in_any_encoding(answered: str, engine: Engine, encoding: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE report_scores SET report_id = '人€é' WHERE report_id IS NOT NULL"))
+    environment = {**os.environ, "DATABASE_URL": answered, "PYTHONIOENCODING": encoding}
+    said = {}
+    for command in (
+        "sql",
+        "sql top-priority",
+        "sql top-priority --csv",
+        "tasks",
+        "status --once",
+        "keys list",
+        "sql 人",
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", "from cli.main import main; main(prog_name='millrace')", *command.split()],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+        )
+        assert b"Traceback" not in done.stderr, done.stderr
+        said[command] = done.stdout.decode(encoding)
+    assert r"\u4eba" in said["sql top-priority --csv"]
+    assert "PRF        |-" in said["sql top-priority"] or encoding == "cp1252"  # which has the dash
+
+
 def test_an_unknown_name_is_refused_with_the_known_ones(database_url: str) -> None:
     done = millrace_sql(database_url, "top-secret")
     assert done.returncode == 2
@@ -89,7 +125,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(database_url: str) -> No
     [
         ("postgresql://u:hush@127.0.0.1:{port}/d", "Connection refused"),
         ("postgresql://u:hush@nowhere.invalid/d", "could not translate host name"),
-        ("hush", "DATABASE_URL is not like postgresql://"),
+        ("hush", "DATABASE_URL: it must be like postgresql://"),
     ],
 )
 def test_an_unreachable_database_is_one_clear_line(url: str, reason: str) -> None:

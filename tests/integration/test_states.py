@@ -1,8 +1,8 @@
 """Any order of deliveries, losses, cancellations and replays keeps the promises: a state machine on the real store."""
 
-import asyncio
 import contextlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,16 +17,16 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from sqlalchemy import Engine, text
 from uuid_utils.compat import uuid7
 
-from models import artifact
-from models.contract import Columns
 from models.report_scorer.spec import SPEC
-from store import accepting, claims, verdicts
-from store.accepting import Submission
-from store.engine import connect_async
+from serving import artifact
+from serving.contract import Columns
+from store import transitions
+from store.engine import WatchedEngine
+from store.states import Status
+from store.submissions import Submission, accept
 from tests.running import REPORT
-from worker import scoring
-from worker.residency import Resident
-from worker.watched import WatchedEngine
+from worker.scoring.chunk import score
+from worker.scoring.loaded_models import ModelInstance
 
 LEASE = timedelta(seconds=60)
 LAPSED = timedelta(seconds=-1)
@@ -53,7 +53,6 @@ class Tasks(RuleBasedStateMachine):
 
     engine: Engine
     watched: WatchedEngine
-    database_url: str
     ids = Bundle("ids")
 
     @initialize()
@@ -62,14 +61,14 @@ class Tasks(RuleBasedStateMachine):
         self.claims: Counter[UUID] = Counter()
         self.bad: set[UUID] = set()
         with self.engine.begin() as connection:
-            connection.execute(text("TRUNCATE tasks, task_inputs, webhooks, report_scores"))
+            connection.execute(text("TRUNCATE tasks, task_inputs, webhooks, report_scores CASCADE"))
 
     @rule(target=ids, popularity=st.integers(0, 5), bad=st.booleans())
     def accept(self, popularity: int, bad: bool) -> UUID:
         task_id = uuid7()
         report = REPORT | {"popularity": popularity, "report_text_len": BAD if bad else 1}
         payload = json.dumps([report, report]).encode()
-        self._async(lambda connection: accepting.insert(connection, [Submission(task_id, SPEC.name, payload, 2)]))
+        self._do(accept, [Submission(task_id, SPEC.name, payload, 2)])
         self.expected[task_id] = "PENDING"
         if bad:
             self.bad.add(task_id)
@@ -82,7 +81,7 @@ class Tasks(RuleBasedStateMachine):
 
         def meanwhile() -> None:
             if event == "cancelled":
-                self.revoke(waiting[0])
+                self.cancel(waiting[0])
             elif event != "nothing":
                 self._lapse(waiting)
                 self._take_back()
@@ -94,15 +93,15 @@ class Tasks(RuleBasedStateMachine):
         self._score(chunk, meanwhile)
 
     @rule(task_id=ids)
-    def revoke(self, task_id: UUID) -> None:
-        done = self._async(lambda connection: verdicts.revoke(connection, task_id, None))
+    def cancel(self, task_id: UUID) -> None:
+        done = self._do(transitions.cancel, task_id, None)
         assert done == (self.expected[task_id] in ("PENDING", "STARTED"))
         if done:
             self.expected[task_id] = "REVOKED"
 
     @rule(task_id=ids)
     def replay(self, task_id: UUID) -> None:
-        waiting = self._async(lambda connection: verdicts.replay(connection, task_id, None))
+        waiting = self._do(transitions.replay, task_id, None)
         assert (waiting is not None) == (self.expected[task_id] == "FAILURE")
         if waiting:
             self.expected[task_id] = "PENDING"
@@ -124,7 +123,7 @@ class Tasks(RuleBasedStateMachine):
             connection.execute(
                 text("UPDATE tasks SET deadline = now() - interval '1 s' WHERE id = :id"), {"id": task_id}
             )
-            claims.expire(connection, limit=100)
+            transitions.expire(connection, limit=100)
             connection.execute(text("UPDATE tasks SET deadline = NULL WHERE id = :id"), {"id": task_id})
         if self.expected[task_id] in ("PENDING", "STARTED"):
             self.expected[task_id] = "EXPIRED"
@@ -151,16 +150,16 @@ class Tasks(RuleBasedStateMachine):
         ours = {task_id: self.claims[task_id] + 1 for task_id in chunk if self.expected[task_id] == "PENDING"}
         for task_id, attempt in ours.items():
             self.expected[task_id], self.claims[task_id] = "STARTED", attempt
-        resident = Resident(SPEC, artifact.current(SPEC.name), Hooked(meanwhile))
-        ended = scoring.score(self.watched, resident, chunk, LEASE, lambda _: contextlib.nullcontext())
+        resident = ModelInstance(SPEC, artifact.current(SPEC.name), Hooked(meanwhile))
+        ended = score(self.watched, resident, chunk, LEASE, lambda _: contextlib.nullcontext())
         still_ours = {t for t, attempt in ours.items() if (self.expected[t], self.claims[t]) == ("STARTED", attempt)}
-        assert {task.claim.task_id for task in ended} == still_ours
+        assert set(ended.task_ids) == still_ours
         for task_id in still_ours:
             self.expected[task_id] = "FAILURE" if task_id in self.bad else "SUCCESS"
 
     def _claim(self, chunk: list[UUID], lease: timedelta) -> None:
         with self.engine.begin() as connection:
-            claimed = claims.claim(connection, chunk, lease)
+            claimed = transitions.claim(connection, SPEC.name, chunk, lease, max_inputs=10_000)
         assert {task.claim.task_id for task in claimed} == {t for t in chunk if self.expected[t] == "PENDING"}
         for task in claimed:
             self.expected[task.claim.task_id] = "STARTED"
@@ -175,32 +174,27 @@ class Tasks(RuleBasedStateMachine):
 
     def _take_back(self) -> None:
         with self.engine.begin() as connection:
-            waiting, failed = claims.take_back(connection, attempts=3, limit=100)
-        for task in waiting:
-            self.expected[task.task_id] = "PENDING"
-        for task_id in failed:
-            self.expected[task_id] = "FAILURE"
+            taken_back = transitions.take_back(connection, attempts=3, limit=100)
+        self.expected |= {task.task_id: str(status) for task, status in taken_back.items()}
 
-    def _async(self, statement: Callable[[Any], Any]) -> Any:
-        async def run() -> Any:
-            engine = connect_async(self.database_url)
-            try:
-                async with engine.begin() as connection:
-                    return await statement(connection)
-            finally:
-                await engine.dispose()
-
-        return asyncio.run(run())
+    def _do(self, transition: Callable[..., Any], *arguments: Any) -> Any:
+        with self.engine.begin() as connection:
+            return transition(connection, *arguments)
 
 
 @pytest.mark.timeout(300)
-def test_any_order_of_events_keeps_the_promises(engine: Engine, database_url: str) -> None:
-    machine = type(
-        "TasksHere", (Tasks,), {"engine": engine, "watched": WatchedEngine(engine, 60), "database_url": database_url}
-    )
+def test_any_order_of_events_keeps_the_promises(engine: Engine) -> None:
+    machine = type("TasksHere", (Tasks,), {"engine": engine, "watched": WatchedEngine(engine, 60)})
     run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+def test_postgres_knows_every_status_and_no_other(engine: Engine) -> None:
+    query = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'tasks_tasks_status_known'"
+    with engine.connect() as connection:
+        constraint = str(connection.scalar(text(query)))
+    assert set(re.findall(r"'([A-Z]+)'", constraint)) == set(Status), "a migration is missing"

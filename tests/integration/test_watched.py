@@ -5,14 +5,13 @@ import sys
 
 from sqlalchemy import text
 
-from store.engine import connect
-from worker.watched import STUCK
+from store.engine import STUCK, connect
 
 HANGS = """
 import sys
 from sqlalchemy import text
 from store.engine import connect
-from worker.watched import WatchedEngine
+from store.engine import WatchedEngine
 
 with WatchedEngine(connect(sys.argv[1]), seconds=1).begin() as connection:
     connection.execute(text(sys.argv[2]))

@@ -33,7 +33,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
+def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait until the condition holds."""
     end = time.monotonic() + seconds
     while not condition():

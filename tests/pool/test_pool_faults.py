@@ -35,7 +35,7 @@ def test_a_dead_worker_loses_its_job_and_no_other(pool: ModelPool, tmp_path: Pat
     dying = pool.submit(death)
     after = [pool.submit("tell", record, f"{i}") for i in range(50, 300)]
     with pytest.raises(WorkerLost, match=words):
-        dying.result(timeout=10)
+        dying.result(timeout=60)
     assert [job.result(timeout=30) for job in before + after] == [f"{i}" for i in range(300)]
     assert sorted(lines(record), key=int) == [f"{i}" for i in range(300)], "each was scored once"
     eventually(lambda: len(pool.pids) == 2)
@@ -46,19 +46,19 @@ def test_a_worker_that_somebody_kills_loses_the_job_that_it_was_at(single: Model
     eventually((tmp_path / "started").exists)
     os.kill(single.pids[0], signal.SIGKILL)
     with pytest.raises(WorkerLost):
-        job.result(timeout=10)
+        job.result(timeout=60)
 
 
 def test_a_job_whose_worker_died_is_tried_again_when_asked(pool: ModelPool, tmp_path: Path) -> None:
-    assert pool.submit("twice", tmp_path, retry=True).result(timeout=10) == "second attempt"
+    assert pool.submit("twice", tmp_path, retry=True).result(timeout=60) == "second attempt"
     with pytest.raises(WorkerLost):
-        pool.submit("die", retry=True).result(timeout=10)
+        pool.submit("die", retry=True).result(timeout=60)
 
 
 def test_a_worker_killed_while_idle_costs_no_job(single: ModelPool) -> None:
     for _ in range(3):
         os.kill(single.pids[0], signal.SIGKILL)
-        assert isinstance(single.submit("pid").result(timeout=10), int)
+        assert isinstance(single.submit("pid").result(timeout=60), int)
         eventually(lambda: single.pids)
 
 
@@ -66,24 +66,24 @@ def test_a_job_that_hangs_ends_at_its_timeout_and_its_process_is_replaced(pool: 
     hanging = pool.submit("spin", timeout=0.2)
     others = [pool.submit("sleep", 0.1) for _ in range(4)]
     with pytest.raises(JobTimeout, match=r"more than 0\.2 s"):
-        hanging.result(timeout=10)
+        hanging.result(timeout=60)
     for other in others:
-        other.result(timeout=10)
+        other.result(timeout=60)
     eventually(lambda: len(pool.pids) == 2)
-    assert pool.submit("echo", value=1, timeout=60).result(timeout=10) == 1
+    assert pool.submit("echo", value=1, timeout=60).result(timeout=60) == 1
 
 
 def test_a_job_that_hangs_holds_up_none_that_were_sent_with_it(pool: ModelPool, tmp_path: Path) -> None:
     release = tmp_path / "release"
     for job in [pool.submit("echo", value=i) for i in range(500)]:  # short ones: so the next go several to a message
-        job.result(timeout=10)
+        job.result(timeout=60)
     jobs = [pool.submit("echo", value=i) for i in range(200)]
     hanging = pool.submit("wait for", release)
     jobs += [pool.submit("echo", value=i) for i in range(200)]
     assert [job.result(timeout=30) for job in jobs] == [*range(200), *range(200)]
     assert not hanging.done()
     release.touch()
-    assert hanging.result(timeout=10) == "released"
+    assert hanging.result(timeout=60) == "released"
 
 
 def test_a_model_that_does_not_load_fails_the_constructor_with_the_worker_s_traceback() -> None:
@@ -117,14 +117,14 @@ def test_a_pool_without_workers_fails_its_jobs_and_heals_when_the_model_loads_ag
         gone.touch()
         dying, waiting = pool.submit("die"), pool.submit("pid")
         with pytest.raises(WorkerLost):
-            dying.result(timeout=10)
+            dying.result(timeout=60)
         with pytest.raises(LoadFailed):
-            waiting.result(timeout=10)
+            waiting.result(timeout=60)
         with pytest.raises(LoadFailed):
             pool.submit("pid")
         gone.unlink()
         eventually(lambda: pool.pids, seconds=30)
-        assert pool.submit("pid").result(timeout=10) != pid
+        assert pool.submit("pid").result(timeout=60) != pid
 
 
 def test_nothing_is_left_of_a_closed_pool() -> None:

@@ -32,7 +32,7 @@ def test_a_job_is_a_future_of_what_score_returns(pool: ModelPool) -> None:
 
     job = pool.submit("echo", value={"a": 1})
     job.add_done_callback(hear)
-    assert job.result(timeout=10) == {"a": 1}
+    assert job.result(timeout=60) == {"a": 1}
     assert heard.wait(10)
     assert results == [{"a": 1}]
     assert not job.cancel()
@@ -96,9 +96,9 @@ def test_an_error_of_the_user_s_code_reaches_its_job_only_with_its_traceback(sin
     (pid,) = single.pids
     job = single.submit("raise", ValueError("no such feature"))
     with pytest.raises(ValueError, match="no such feature") as caught:
-        job.result(timeout=10)
+        job.result(timeout=60)
     assert "in _raise\n    raise error" in str(caught.value.__cause__)
-    assert single.submit("pid").result(timeout=10) == pid
+    assert single.submit("pid").result(timeout=60) == pid
 
 
 @pytest.mark.parametrize(
@@ -120,5 +120,5 @@ def test_what_cannot_be_pickled_is_the_matter_of_its_job(single: ModelPool) -> N
     with pytest.raises(Exception, match="pickle"):
         single.submit("echo", value=lambda: None)
     with pytest.raises(Exception, match="pickle"):
-        single.submit("unpicklable").result(timeout=10)
-    assert single.submit("pid").result(timeout=10) == single.pids[0]
+        single.submit("unpicklable").result(timeout=60)
+    assert single.submit("pid").result(timeout=60) == single.pids[0]

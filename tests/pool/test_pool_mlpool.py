@@ -22,13 +22,21 @@ README = """
 from functools import partial
 
 from ml_pool import MLPool
+from ml_pool.config import Config
+from ml_pool.exceptions import MLWorkerFailedBecauseOfUserProvidedCodeError, UserProvidedCallableFailedError
 from ml_pool.logger import get_logger
+from ml_pool.utils import get_new_job_id, timer
 
 logger = get_logger("example")
 
 
 def load_model(path):
     return path
+
+
+@timer
+def timed():
+    return get_new_job_id()
 
 
 def score_model(model, features):
@@ -46,6 +54,7 @@ def since_0_1():
 
 
 if __name__ == "__main__":
+    assert timed() != timed()
     with MLPool(load_model_func=partial(load_model, "a.json"), score_model_func=score_model, nb_workers=2) as pool:
         before_0_1()
     with MLPool(models_to_load={"iris": partial(load_model, "b.json")}, nb_workers=1) as pool:
@@ -65,7 +74,9 @@ def test_programs_written_for_the_public_package_run_unchanged(tmp_path: Path) -
         timeout=30,
         check=False,
     )
-    assert (ran.stdout, ran.stderr) == ("('a.json', 8.0)\n('b.json', 3)\n", "")
+    assert ran.stdout.count("Function timed took ") == 2
+    assert ran.stdout.endswith("('a.json', 8.0)\n('b.json', 3)\n")
+    assert ran.stderr == ""
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +137,7 @@ def test_results_that_nobody_fetches_expire() -> None:
         expired = pool.create_job(double, "one", kwargs={"x": 1})
         assert expired
         eventually(lambda: expired in pool._done)
-        pool.create_job(double, "one", kwargs={"x": 2})
         with pytest.raises(JobWithSuchIDDoesntExistError):
             pool.get_result(expired)
+        with pytest.raises(ValueError, match="no model is named 'two'"):
+            pool.create_job(double, "two", kwargs={"x": 2})

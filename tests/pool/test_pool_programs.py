@@ -42,7 +42,7 @@ def program(name: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
 )
 def test_a_program_that_ends_by_itself_leaves_no_worker(name: str, status: int, words: str | None) -> None:
     with program(name) as (process, workers):
-        assert process.wait(timeout=20) == status
+        assert process.wait(timeout=60) == status
         eventually(lambda: not any(alive(pid) for pid in workers), seconds=3)
         if words is not None:
             assert process.stderr is not None
@@ -57,7 +57,7 @@ def test_a_program_that_is_ended_leaves_no_worker(number: str, to: str) -> None:
     with program("waits") as (process, workers):
         send = os.killpg if to == "all" else os.kill
         send(process.pid, signal.Signals[number])
-        status = process.wait(timeout=20)
+        status = process.wait(timeout=60)
         assert status == (-signal.Signals[number])
         eventually(lambda: not any(alive(pid) for pid in workers), seconds=3)
         assert process.stderr is not None

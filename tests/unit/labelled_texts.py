@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.text_classifier.dataset import Dataset, related
+from models.text_classifier.dataset import TextDataset, related
 
 COMMON = ["the", "of", "and", "in", "for", "with", "about", "from", "this", "that"]
 LABELS = {
@@ -38,6 +38,6 @@ def write(rows: list[Any], file: Path) -> Path:
     return file
 
 
-def dataset(rows: list[dict[str, str]]) -> Dataset:
+def dataset(rows: list[dict[str, str]]) -> TextDataset:
     words = [row["text"] for row in rows]
-    return Dataset("texts", "", words, np.array([row["label"] for row in rows]), related(words))
+    return TextDataset("texts", "", words, np.array([row["label"] for row in rows]), related(words))

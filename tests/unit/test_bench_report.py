@@ -11,9 +11,9 @@ from hdrh.histogram import HdrHistogram
 
 from bench.comparison import compare
 from bench.executor import Run, Seen
-from bench.outcome import Task
+from bench.outcome import LoadTask
 from bench.page import page
-from bench.processes import Usage
+from bench.processes import ProcessUsage
 from bench.result import result, spread
 from bench.yardstick import MEASURES, ratios
 
@@ -24,9 +24,11 @@ def seen(number: int, due: float, took: float, status: int = 202, size: int = 1,
     return Seen(kind, size, due, due, due, due + took, status, json.dumps({"task_id": f"{number:03}"}).encode())
 
 
-def task(number: int, submitted: float, waited: float, scored: float, size: int = 1, status: str = "SUCCESS") -> Task:
+def task(
+    number: int, submitted: float, waited: float, scored: float, size: int = 1, status: str = "SUCCESS"
+) -> LoadTask:
     begin = START + submitted
-    return Task(f"{number:03}", status, size, begin, begin + waited, begin + waited + scored)
+    return LoadTask(f"{number:03}", status, size, begin, begin + waited, begin + waited + scored)
 
 
 def a_run(requests: list[Seen]) -> Run:
@@ -38,7 +40,7 @@ def document() -> dict[str, Any]:
     """100 requests of 10 inputs in 10 s: accepted in 10 ms, taken 100 ms later, scored in 5 ms."""
     requests = [seen(number, number / 10, 0.01, size=10) for number in range(100)]
     tasks = [task(number, number / 10 + 0.01, 0.1, 0.005, size=10) for number in range(100)]
-    return result(a_run(requests), tasks, {"worker": Usage(1.5, 200_000_000)})
+    return result(a_run(requests), tasks, {"worker": ProcessUsage(1.5, 200_000_000)})
 
 
 def test_percentiles_are_those_of_the_values_within_a_thousandth() -> None:
@@ -119,7 +121,7 @@ def test_the_plots_of_a_page_do_not_share_ids(document: dict[str, Any]) -> None:
 
 def test_a_comparison_has_each_figure_and_the_second_as_a_multiple_of_the_first(document: dict[str, Any]) -> None:
     requests = [seen(number, number / 10, 0.02, size=10) for number in range(100)]
-    slower = result(a_run(requests), None, {"worker": Usage(3.0, 200_000_000)})
+    slower = result(a_run(requests), None, {"worker": ProcessUsage(3.0, 200_000_000)})
     lines = {line.what: line for line in compare(document, slower)}
     assert lines["accept p50, ms"].ratio == pytest.approx(2, rel=0.01)
     assert lines["worker: CPU seconds"].ratio == 2

@@ -10,9 +10,9 @@ import pytest
 from bench import schedule, shapes
 from bench.kinds import KINDS, body
 from bench.schedule import Arrival, WrongSchedule
-from bench.shapes import Part, Rate
+from bench.shapes import RateOverTime, SchedulePart
 
-ONE = [Part("submit")]
+ONE = [SchedulePart("submit")]
 
 
 def counts(made: schedule.Schedule, edges: list[float]) -> list[int]:
@@ -20,22 +20,22 @@ def counts(made: schedule.Schedule, edges: list[float]) -> list[int]:
 
 
 def test_a_constant_rate_is_evenly_spaced() -> None:
-    made = shapes.make(Rate("constant", 10, 0, 3, 0), ONE, seed=1)
+    made = shapes.make(RateOverTime("constant", 10, 0, 3, 0), ONE, seed=1)
     assert [arrival.at for arrival in made.arrivals] == pytest.approx([0.05 + number / 10 for number in range(30)])
 
 
 @pytest.mark.parametrize(
     ("rate", "expected"),
     [
-        (Rate("ramp", 0, 100, 10, 0), [125, 375]),
-        (Rate("step", 10, 30, 9, 3), [30 + 20 * 1.5, 20 * 1.5 + 90]),
-        (Rate("burst", 0, 100, 10, 1), [125, 125]),
-        (Rate("sine", 0, 100, 10, 10), [250, 250]),
+        (RateOverTime("ramp", 0, 100, 10, 0), [125, 375]),
+        (RateOverTime("step", 10, 30, 9, 3), [30 + 20 * 1.5, 20 * 1.5 + 90]),
+        (RateOverTime("burst", 0, 100, 10, 1), [125, 125]),
+        (RateOverTime("sine", 0, 100, 10, 10), [250, 250]),
     ],
-    ids=lambda value: value.shape if isinstance(value, Rate) else "",
+    ids=lambda value: value.shape if isinstance(value, RateOverTime) else "",
 )
 def test_each_half_of_a_shape_has_as_many_requests_as_the_integral_of_its_rate(
-    rate: Rate, expected: list[float]
+    rate: RateOverTime, expected: list[float]
 ) -> None:
     made = shapes.make(rate, ONE, seed=1)
     assert counts(made, [0, rate.seconds / 2, rate.seconds]) == pytest.approx(expected, abs=2)
@@ -44,35 +44,37 @@ def test_each_half_of_a_shape_has_as_many_requests_as_the_integral_of_its_rate(
 def test_a_burst_is_densest_in_the_middle_and_a_sine_at_half_its_period() -> None:
     for shape in ("burst", "sine"):
         first, middle, last = counts(
-            shapes.make(Rate(shape, 5, 100, 9, 9 if shape == "sine" else 1), ONE, seed=1), [0, 3, 6, 9]
+            shapes.make(RateOverTime(shape, 5, 100, 9, 9 if shape == "sine" else 1), ONE, seed=1), [0, 3, 6, 9]
         )
         assert middle > 2 * max(first, last)
 
 
 def test_poisson_arrivals_vary_as_such_arrivals_do() -> None:
-    made = shapes.make(Rate("constant", 100, 0, 100, 0), ONE, seed=1, poisson=True)
+    made = shapes.make(RateOverTime("constant", 100, 0, 100, 0), ONE, seed=1, poisson=True)
     gaps = np.diff([arrival.at for arrival in made.arrivals])
     assert len(gaps) == pytest.approx(10_000, rel=0.05)
     assert gaps.std() == pytest.approx(gaps.mean(), rel=0.05), "of an exponential distribution both are the same"
 
 
 def test_the_same_seed_gives_the_same_schedule_and_another_another() -> None:
-    rate, parts = Rate("ramp", 5, 50, 10, 0), [Part("submit", 1, 3), Part("predict", 1, 1)]
+    rate, parts = RateOverTime("ramp", 5, 50, 10, 0), [SchedulePart("submit", 1, 3), SchedulePart("predict", 1, 1)]
     first, again, other = (shapes.make(rate, parts, seed=seed, poisson=True) for seed in (1, 1, 2))
     assert first == again
     assert first.arrivals != other.arrivals
 
 
 def test_a_mixture_keeps_its_weights() -> None:
-    parts = [Part("submit", 1, 6), Part("submit", 100, 3), Part("predict", 1, 1)]
-    made = shapes.make(Rate("constant", 1000, 0, 10, 0), parts, seed=1)
+    parts = [SchedulePart("submit", 1, 6), SchedulePart("submit", 100, 3), SchedulePart("predict", 1, 1)]
+    made = shapes.make(RateOverTime("constant", 1000, 0, 10, 0), parts, seed=1)
     shares = Counter((arrival.kind, arrival.size) for arrival in made.arrivals)
     assert [shares[part.kind, part.size] / 10_000 for part in parts] == pytest.approx([0.6, 0.3, 0.1], abs=0.02)
     assert made.inputs == sum(arrival.size for arrival in made.arrivals)
 
 
 def test_a_saved_schedule_is_the_same_load_again(tmp_path: Path) -> None:
-    made = shapes.make(Rate("sine", 5, 50, 10, 5), [Part("submit", 7), Part("predict")], seed=3, poisson=True)
+    made = shapes.make(
+        RateOverTime("sine", 5, 50, 10, 5), [SchedulePart("submit", 7), SchedulePart("predict")], seed=3, poisson=True
+    )
     schedule.save(made, tmp_path / "it.jsonl")
     read = schedule.load(tmp_path / "it.jsonl")
     assert [(a.kind, a.size) for a in read.arrivals] == [(a.kind, a.size) for a in made.arrivals]
@@ -85,7 +87,7 @@ def test_recorded_arrivals_are_replayed_with_their_gaps_kinds_and_sizes(tmp_path
     recorded.write_text(
         "at,kind,size\n2026-01-31T09:00:04Z,,\n2026-01-31T09:00:00Z,predict,\n2026-01-31T09:00:01.5Z,submit,9\n"
     )
-    made = shapes.replay(recorded, [Part("submit", 3)], seed=1, speed=2)
+    made = shapes.replay(recorded, [SchedulePart("submit", 3)], seed=1, speed=2)
     assert made.arrivals == (Arrival(0, "predict", 3), Arrival(0.75, "submit", 9), Arrival(2, "submit", 3))
 
 

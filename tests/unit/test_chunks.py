@@ -4,7 +4,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from broker.message import MAX_TASKS, Task, messages
-from models.catalogue import bounds, specs
+from serving.catalogue import bounds, specs
 
 MODELS = sorted(specs())
 

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.artifact import Artifact, UnsafeFormat, verify
-from models.catalogue import ROOM
-from models.image_classifier.check import UnreadableImage, check
+from models.image_classifier.check import check
 from models.image_classifier.dataset import HELD_OUT, LABELS, digits, split
 from models.image_classifier.features import Preparation
 from models.image_classifier.model import VALUES_TOGETHER, ImageClassifier, load, together
+from serving.artifact import Artifact, UnsafeFormat, verify
+from serving.catalogue import FOLDER
+from serving.contract import BadInput
 from tests.images import AN_EIGHT, animated, chunk, eight, noise, png, saved, transparent, turned
 
-SHIPPED = ROOM / "image_classifier" / "artifact" / "1.0.0"
+SHIPPED = FOLDER / "image_classifier" / "artifact" / "1.0.0"
 ARTIFACT = Artifact(SHIPPED, json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8")))
 COLOURED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -172,7 +173,7 @@ BROKEN_INSIDE = {
 def test_an_image_that_is_broken_inside_says_so(classifier: ImageClassifier, kind: str) -> None:
     """What no header shows, so that it is found only when the image is decoded."""
     assert not list(check({"image": [BROKEN_INSIDE[kind]], "top_n": [1]}, ARTIFACT.manifest))
-    with pytest.raises(UnreadableImage, match=f"The data of the {kind} of 64 x 64 pixels is damaged"):
+    with pytest.raises(BadInput, match=f"#/0/image: The data of the {kind} of 64 x 64 pixels is damaged; save"):
         labels(classifier, BROKEN_INSIDE[kind])
 
 
@@ -202,7 +203,7 @@ def test_torchscript_passes_only_where_the_manifest_names_it(tmp_path: Path) -> 
 
 def test_nothing_unpickles_and_nothing_fetches_a_program() -> None:
     """TorchScript is loaded in one place, after its sha256; torch.load, which unpickles, nowhere."""
-    sources = {file: file.read_text(encoding="utf-8") for file in ROOM.rglob("*.py")}
+    sources = {file: file.read_text(encoding="utf-8") for file in FOLDER.rglob("*.py")}
     assert [file.name for file, text in sources.items() if "torch.load(" in text or "pickle.load" in text] == []
     assert [file.parent.name for file, text in sources.items() if "torch.jit.load(" in text] == ["image_classifier"]
 
@@ -244,4 +245,4 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_a_forked_process_can_load_and_classify_when_its_parent_has_loaded_nothing() -> None:
     command = [sys.executable, "-c", LOAD_IN_A_FORK, str(ARTIFACT.path)]
-    assert subprocess.run(command, cwd=ROOM.parent, timeout=60, check=False).returncode == 8
+    assert subprocess.run(command, cwd=FOLDER.parent, timeout=60, check=False).returncode == 8

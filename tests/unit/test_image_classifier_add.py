@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from models import artifact
-from models.artifact import Artifact, verify
-from models.catalogue import ROOM
-from models.contract import Columns
 from models.image_classifier import add
 from models.image_classifier.examples import EIGHT
 from models.image_classifier.model import ImageClassifier, load
 from models.image_classifier.spec import SPEC
 from models.image_classifier.trial import pictures
+from serving import artifact
+from serving.artifact import Artifact, verify
+from serving.catalogue import FOLDER
+from serving.contract import Columns
 from tests.networks import onnx_network
-from worker.residency import Resident, check_golden_rows
+from worker.scoring.loaded_models import ModelInstance, check_golden_rows
 
-SHIPPED = ROOM / "image_classifier" / "artifact"
+SHIPPED = FOLDER / "image_classifier" / "artifact"
 DIGITS = SHIPPED / "1.0.0" / "model.onnx"
 GREY = ("--size=8", "--mean=0.5", "--std=0.42")
 SMALL = ("--size=16", "--mean=0.5,0.5,0.5", "--std=0.25,0.25,0.25")
@@ -52,7 +52,7 @@ def added(out: Path) -> Artifact:
     folder = out / (out / "CURRENT").read_text().strip()
     found = Artifact(folder, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     verify(found)
-    check_golden_rows(Resident(SPEC, found, load(folder)))
+    check_golden_rows(ModelInstance(SPEC, found, load(folder)))
     for row in found.golden():
         SPEC.input.model_validate_json(json.dumps(row["input"]))
     return found

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from models.catalogue import ROOM
 from models.image_classifier.check import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -22,12 +21,14 @@ from models.image_classifier.check import (
     UnreadableImage,
     check,
     opened,
-    weigh,
+    pixels,
 )
 from models.image_classifier.endpoint import ENDPOINT, Inference
 from models.image_classifier.features import Preparation
 from models.image_classifier.header import MAX_PARTS, pixels_only, read
 from models.image_classifier.spec import SPEC
+from serving.catalogue import FOLDER
+from serving.contract import BadInput
 from tests.images import AN_EIGHT, chunk, eight, noise, png, saved, webp
 
 MANIFEST = {"labels": [str(digit) for digit in range(10)]}
@@ -112,7 +113,7 @@ def test_a_top_n_that_is_no_number_of_labels_is_refused_by_the_schema(top_n: obj
 
 
 def test_the_largest_image_that_is_let_in_is_weighed_by_its_header() -> None:
-    assert list(weigh({"image": [png(5_000, 5_000), PNG, JPEG, WEBP]})) == [MAX_PIXELS, 4096, 4096, 4096]
+    assert list(pixels({"image": [png(5_000, 5_000), PNG, JPEG, WEBP]})) == [MAX_PIXELS, 4096, 4096, 4096]
 
 
 def test_a_task_of_many_large_images_is_refused_once_at_the_image_that_is_too_much() -> None:
@@ -121,6 +122,65 @@ def test_a_task_of_many_large_images_is_refused_once_at_the_image_that_is_too_mu
     [(position, field, detail)] = faults(*[largest] * 9)
     assert (position, field) == (4, "image")
     assert f"more than {MAX_PIXELS_TOGETHER:,} pixels together; scale them down, or send them in several" in detail
+
+
+def scanned(size: tuple[int, int], more: int) -> bytes:
+    """A progressive JPEG whose last scan comes so many times more: 40 bytes each."""
+    whole = saved(Image.new("RGB", size), "JPEG", progressive=True)
+    last, end = whole.rfind(b"\xff\xda"), whole.rfind(b"\xff\xd9")
+    return whole[:end] + whole[last:end] * more + whole[end:]
+
+
+def test_a_jpeg_of_countless_scans_is_refused_before_it_is_decoded() -> None:
+    bomb = scanned((5_000, 4_900), 300)
+    assert len(bomb) < 170_000
+    [(position, field, detail)] = faults(bomb)
+    assert (position, field) == (0, "image")
+    assert detail.startswith(
+        "The progressive JPEG has 5000 x 4900 pixels in 310 scans; save it with at most 16, or as a"
+    )
+    with pytest.raises(BadInput, match="310 scans"):  # stored by somebody else, perhaps
+        Preparation(8, (0.5,), (0.5,)).matrix([PNG, bomb])
+    assert list(pixels({"image": [bomb, PNG]})) == [0, 4096]
+
+
+def test_progressive_jpegs_as_encoders_write_them_are_let_in() -> None:
+    for more in (0, 6):
+        assert faults(scanned((5_000, 4_900), more)) == []
+    assert faults(scanned((500, 500), 1_000)) == []
+
+
+def test_many_scans_of_small_images_weigh_together() -> None:
+    small = scanned((500, 500), 1_000)
+    assert read(small).work == 64 * 250_000
+    assert faults(*[small] * 6) == []
+    [(position, _, detail)] = faults(*[small] * 8)
+    assert (position, "pixels together" in detail) == (6, True)
+
+
+def test_a_picture_behind_the_end_of_a_jpeg_or_in_its_notes_counts_for_nothing() -> None:
+    """Cameras put a second picture, and a preview among the notes."""
+    second = scanned((64, 64), 100)
+    preview = b"\xff\xe1" + (len(second) + 2).to_bytes(2, "big") + second
+    assert read(JPEG + second).scans == 1
+    assert read(JPEG[:2] + preview + JPEG[2:]).scans == 1
+
+
+@pytest.mark.parametrize("coding", [0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF])
+def test_a_jpeg_in_a_coding_that_no_browser_reads_is_refused(coding: int) -> None:
+    [(_, _, detail)] = faults(JPEG.replace(b"\xff\xc0", bytes([0xFF, coding]), 1))
+    assert detail == "The JPEG is coded in a way that is not supported; save it as a baseline JPEG"
+
+
+@pytest.mark.parametrize("data", [b"\xff\x00", b"\xff\xd0", b"\xff\xff", b"\xff", b"a\xff", b"\xff\x01"])
+def test_the_door_takes_time_in_proportion_to_the_bytes_of_a_jpeg(data: bytes) -> None:
+    def took(times: int) -> float:
+        image = JPEG[:-2] + data * (times // len(data)) + JPEG[-2:]
+        begin = process_time()
+        faults(image)
+        return process_time() - begin
+
+    assert min(took(4_000_000) for _ in range(3)) < 40 * max(0.001, max(took(400_000) for _ in range(3)))
 
 
 def test_texts_inside_an_image_are_not_inflated() -> None:
@@ -150,7 +210,7 @@ LIGHT = "import sys, handler.app; sys.exit('PIL' in sys.modules)"
 
 
 def test_the_handler_reads_headers_without_an_image_library() -> None:
-    assert subprocess.run([sys.executable, "-c", LIGHT], cwd=ROOM.parent, timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", LIGHT], cwd=FOLDER.parent, timeout=60, check=False).returncode == 0
 
 
 # Against Pillow
@@ -171,7 +231,7 @@ def test_damaged_files_are_refused_or_classified_and_nothing_else(kind: str, dat
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     try:
         seen = Preparation(8, (0.5,), (0.5,)).matrix([bytes(whole)])
-    except UnreadableImage:
+    except BadInput:
         return
     assert seen.shape == (1, 1, 8, 8)
 

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from models.artifact import sha256
-from models.catalogue import ROOM
+from serving.artifact import sha256
+from serving.catalogue import FOLDER
 
-DIGITS = ROOM / "image_classifier" / "artifact" / "1.0.0" / "model.onnx"
+DIGITS = FOLDER / "image_classifier" / "artifact" / "1.0.0" / "model.onnx"
 GREY = ("--size=8", "--mean=0.5", "--std=0.42")
 
 SERVED = """
 from base64 import b64decode
-from models.catalogue import ROOM, specs
+from serving.catalogue import FOLDER, specs
 from models.image_classifier.examples import EIGHT
-from worker import residency
-model = residency.load(["my_digits"])["my_digits"]
-[label] = model.predict({"image": [b64decode(EIGHT)], "top_n": [1]})["label"]
-print(ROOM.parent, label, model.spec.table, model.spec.endpoint, sorted(specs()))
+from tests.artifacts import on_disk
+from worker.scoring import loaded_models
+model = loaded_models.load(*on_disk("my_digits"))
+[label] = model.predictor.predict({"image": [b64decode(EIGHT)], "top_n": [1]})["label"]
+print(FOLDER.parent, label, model.spec.table, model.spec.endpoint, sorted(specs()))
 """
 
 
@@ -35,7 +36,7 @@ def labels(tmp_path: Path) -> Path:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the models' folder, in which one may be added."""
-    shutil.copytree(ROOM, tmp_path / "models", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(FOLDER, tmp_path / "models", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
 
@@ -44,7 +45,7 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def run(checkout: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": f"{checkout}:{ROOM.parent}", "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{checkout}:{FOLDER.parent}", "PYTHONSAFEPATH": "1"}
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(
         command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -76,7 +77,6 @@ def test_a_name_makes_a_model_of_its_own_and_leaves_the_image_classifier_alone(c
     ("name", "words"),
     [
         ("report_scorer", "models/report_scorer is something else; choose another name"),
-        ("onnx", "models/onnx is something else"),
         ("My-Digits", "use up to 40 small letters"),
         ("../up", "use up to 40 small letters"),
         ("class", "use up to 40 small letters"),

@@ -14,17 +14,17 @@ pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 import torch
 from torch import nn
 
-from models.artifact import sha256
-from models.catalogue import ROOM
-from models.contract import Columns
 from models.image_classifier import add, train
 from models.image_classifier.dataset import digits, split
 from models.image_classifier.model import load
 from models.image_classifier.trial import pictures
+from serving.artifact import sha256
+from serving.catalogue import FOLDER
+from serving.contract import Columns
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning", "ignore::torch.jit.TracerWarning")
 
-SHIPPED = ROOM / "image_classifier" / "artifact"
+SHIPPED = FOLDER / "image_classifier" / "artifact"
 SMALL = ("--size=16", "--mean=0.5,0.5,0.5", "--std=0.25,0.25,0.25")
 
 
@@ -178,4 +178,4 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_a_forked_process_can_load_torchscript_when_its_parent_has_not() -> None:
     command = [sys.executable, "-c", LOAD_IN_A_FORK, str(SHIPPED / "1.0.0-torchscript")]
-    assert subprocess.run(command, cwd=ROOM.parent, timeout=60, check=False).returncode == 8
+    assert subprocess.run(command, cwd=FOLDER.parent, timeout=60, check=False).returncode == 8

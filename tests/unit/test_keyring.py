@@ -6,9 +6,10 @@ import time
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from handler.keyring import Keyring
+from handler.auth.authentication import Keyring
+from handler.auth.caller import Caller
 from store import keys
-from store.keys import Key
+from store.keys import ApiKey, Role
 
 ID, OTHER = "0" * 16, "1" * 16
 KEY = f"mr_{ID}_{'a' * 64}"
@@ -31,19 +32,19 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bytes]]:
 @pytest.fixture
 def keyring() -> Keyring:
     made = Keyring(create_async_engine("postgresql+asyncpg://nobody@127.0.0.1:1/nothing"))
-    made._keys = {ID: Key(ID, "shop", keys.digest(KEY))}
+    made._keys = {ID: ApiKey(ID, "shop", Role.READ, keys.digest(KEY))}
     made._read_at = time.monotonic() + 3600
     return made
 
 
 async def test_a_secret_is_compared_in_constant_time(keyring: Keyring, compared: list[tuple[bytes, bytes]]) -> None:
-    assert await keyring.client(KEY) == "shop"
-    assert await keyring.client(KEY[:-1] + "b") is None
+    assert await keyring.caller(KEY) == Caller("shop", Role.READ)
+    assert await keyring.caller(KEY[:-1] + "b") is None
     assert [other for _, other in compared] == [keys.digest(KEY)] * 2
 
 
 async def test_an_unknown_id_is_compared_as_well(keyring: Keyring, compared: list[tuple[bytes, bytes]]) -> None:
-    assert await keyring.client(KEY.replace(ID, OTHER)) is None
+    assert await keyring.caller(KEY.replace(ID, OTHER)) is None
     assert len(compared) == 1
 
 
@@ -52,15 +53,15 @@ async def test_what_is_not_like_a_key_is_not_looked_up(
     keyring: Keyring, compared: list[tuple[bytes, bytes]], word: str
 ) -> None:
     keyring._read_at = float("-inf")
-    assert await keyring.client(word) is None
+    assert await keyring.caller(word) is None
     assert compared == []
 
 
 async def test_what_was_read_too_long_ago_is_good_for_nothing(keyring: Keyring) -> None:
     keyring._read_at = time.monotonic() - 11
     with pytest.raises(OSError, match="Connect"):
-        await keyring.client(KEY)
+        await keyring.caller(KEY)
 
 
 def test_a_keys_hash_is_not_shown() -> None:
-    assert "hash" not in repr(Key(ID, "shop", keys.digest(KEY)))
+    assert "hash" not in repr(ApiKey(ID, "shop", Role.READ, keys.digest(KEY)))

@@ -2,35 +2,40 @@
 
 import importlib.util
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from flower.urls import handlers as flowers
 
-from handler.routes.health import router
-from models.catalogue import specs
-from models.provide import WeightsSettings
+from cli.passwords import provide
+from handler import VERSION
+from handler.routes.health import OPERATIONS
+from serving.catalogue import specs
+from serving.provide import WeightsSettings
 from tests import manifests
 from tests.manifests import FOLDER, KEDA, Manifest, containers, of_kind, pods, selected
 from tests.running import ROOT
-from tests.unit.test_env_example import EXAMPLE
+from tests.unit.test_env_example import SETTINGS
 from worker.settings import WorkerSettings
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-README = (FOLDER / "README.md").read_text(encoding="utf-8")
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+PAGE = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
 EXTRAS = ["hpa", "requests", "weights", "gpu"]
 
 
 @pytest.fixture(scope="module", params=["local", "production", "+".join(EXTRAS)])
 def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
     if request.param in ("local", "production"):
-        return manifests.render(FOLDER / "overlays" / request.param)
+        copy = tmp_path_factory.mktemp("manifests") / "kubernetes"
+        shutil.copytree(FOLDER, copy)
+        provide(copy / "overlays" / "local" / "passwords", {})
+        return manifests.render(copy / "overlays" / request.param)
     return manifests.render_with(tmp_path_factory.mktemp("overlay"), request.param.split("+"))
 
 
@@ -58,17 +63,22 @@ def test_every_image_is_built(rendered: list[Manifest]) -> None:
     assert {image for image, _ in ours(rendered)} <= targets
 
 
+def test_the_images_of_production_are_those_of_this_version() -> None:
+    overlay = yaml.safe_load((FOLDER / "overlays" / "production" / "kustomization.yaml").read_text(encoding="utf-8"))
+    assert {image["newTag"] for image in overlay["images"]} == {VERSION}
+
+
 def test_every_setting_is_one_that_its_program_knows(rendered: list[Manifest]) -> None:
     maps = {m["metadata"]["name"]: m["data"] for m in of_kind(rendered, "ConfigMap")}
     for image, container in ours(rendered):
         given = {entry["name"] for entry in container.get("env", ())}
         given |= {name for source in container.get("envFrom", ()) for name in maps[source["configMapRef"]["name"]]}
-        known = COMPOSE["services"]["flower"]["environment"].keys() if image == "flower" else EXAMPLE.keys()
+        known = {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"} if image == "flower" else SETTINGS
         assert given <= known, container["name"]
 
 
 def test_every_probe_asks_for_a_path_or_a_program_that_exists(rendered: list[Manifest]) -> None:
-    paths = {route.path for route in router.routes}  # type: ignore[attr-defined]
+    paths = {operation.path for operation in OPERATIONS}
     of_flower = {at[0] if isinstance(at, tuple) else at.regex.pattern.rstrip("$") for at in flowers}
     for image, container in ours(rendered):
         for probe in (container[name] for name in PROBES if name in container):
@@ -104,7 +114,7 @@ def test_every_pod_is_restricted_and_bounded(rendered: list[Manifest]) -> None:
 
 def test_what_is_referred_to_is_there(rendered: list[Manifest]) -> None:
     in_cluster = {m["metadata"]["name"] for m in of_kind(rendered, "Secret")}
-    by_hand = set(re.findall(r"kubectl -n millrace create secret generic (\S+)", README))
+    by_hand = set(re.findall(r"kubectl -n millrace create secret generic (\S+)", PAGE))
     templates = pods(rendered)
     for pod in templates.values():
         for container in containers(pod):
@@ -124,11 +134,11 @@ def test_what_is_referred_to_is_there(rendered: list[Manifest]) -> None:
         assert {port.get("targetPort", port["name"]) for port in service["spec"]["ports"]} <= named
 
 
-def test_only_migration_and_console_know_the_owner_of_the_database(rendered: list[Manifest]) -> None:
+def test_only_migration_and_admin_know_the_owner_of_the_database(rendered: list[Manifest]) -> None:
     for name, pod in pods(rendered).items():
         entries = [entry for container in containers(pod) for entry in container.get("env", ())]
         secrets = [entry["valueFrom"]["secretKeyRef"]["name"] for entry in entries if "valueFrom" in entry]
-        assert any(secret.startswith("millrace-owner") for secret in secrets) == (name in ("migrate", "console"))
+        assert any(secret.startswith("millrace-owner") for secret in secrets) == (name in ("migrate", "admin"))
 
 
 def test_nobody_is_reached_or_reaches_out_but_who_must(rendered: list[Manifest]) -> None:
@@ -155,7 +165,7 @@ def test_a_pod_has_the_time_that_its_drain_takes(rendered: list[Manifest]) -> No
     (handler,) = templates["handler"]["spec"]["containers"]
     command, seconds = handler["lifecycle"]["preStop"]["exec"]["command"]
     assert command == "sleep"
-    publishing = 5  # handler/app.py
+    publishing = 5  # DRAIN in handler/submit/group_commit.py
     assert templates["handler"]["spec"]["terminationGracePeriodSeconds"] > int(seconds) + int(requests[1]) + publishing
     for name, pod in templates.items():
         if name.startswith("worker-"):

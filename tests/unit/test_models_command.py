@@ -6,18 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from models.catalogue import specs
-
 MILLRACE = Path(sys.executable).parent / "millrace"
 
 
 def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([MILLRACE, *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-
-
-def test_every_served_model_is_listed_with_its_version() -> None:
-    listed = run("models", "list").stdout.splitlines()
-    assert [line.split()[0] for line in listed] == list(specs())
 
 
 def test_training_takes_the_trainers_own_options_and_paths_from_where_one_is(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`models.provide`: weights that are in no image come to a folder, checked, whole or not at all."""
+"""`serving.provide`: weights that are in no image come to a folder, checked, whole or not at all."""
 
 import json
 import shutil
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from models import artifact
-from models.artifact import ArtifactTampered
-from models.provide import WeightsRefused, WeightsSettings, provide
+from serving import artifact
+from serving.artifact import ArtifactTampered
+from serving.provide import WeightsRefused, WeightsSettings, provide
 
 OURS = artifact.current("text_classifier")
 
@@ -72,7 +72,7 @@ def test_an_archive_cannot_write_outside_its_folder(name: str, tmp_path: Path) -
         described = tar.gettarinfo(fileobj=content)
         described.name = name  # as add() would not write it
         tar.addfile(described, content)
-    with pytest.raises(WeightsRefused, match="is no file of"):
+    with pytest.raises(WeightsRefused, match="it may hold only files"):
         provide(tmp_path / "weights", settings(tmp_path / "archive.tar"))
     assert not list(tmp_path.rglob("escaped.json"))
 
@@ -81,7 +81,7 @@ def test_an_archive_cannot_bring_a_link(tmp_path: Path) -> None:
     (tmp_path / "passwords").symlink_to("/etc/passwd")
     with tarfile.open(tmp_path / "archive.tar", "w") as tar:
         tar.add(tmp_path / "passwords", arcname="1.0.0/manifest.json")
-    with pytest.raises(WeightsRefused, match="is no file of"):
+    with pytest.raises(WeightsRefused, match="it may hold only files"):
         provide(tmp_path / "weights", settings(tmp_path / "archive.tar"))
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import ValidationError
 
-from handler.rate import Limiter, Rate
+from handler.auth.rate_limit import Rate, RateLimiter
 from handler.settings import HandlerSettings
 
 
@@ -19,7 +19,7 @@ class Clock:
 
 def test_the_allowance_is_spent_at_once_and_grows_back_one_by_one() -> None:
     clock = Clock()
-    limiter = Limiter(Rate.parse("60/minute"), clock)
+    limiter = RateLimiter(Rate.parse("60/minute"), clock)
     assert [limiter.wait("a") for _ in range(60)] == [0] * 60
     assert limiter.wait("a") == pytest.approx(1)
     clock.time += 0.5
@@ -33,7 +33,7 @@ def test_the_allowance_is_spent_at_once_and_grows_back_one_by_one() -> None:
 
 
 def test_clients_do_not_spend_each_others_allowance() -> None:
-    limiter = Limiter(Rate.parse("1/hour"), Clock())
+    limiter = RateLimiter(Rate.parse("1/hour"), Clock())
     assert limiter.wait("a") == limiter.wait("b") == 0
     assert limiter.wait("a") == limiter.wait("b") == pytest.approx(3600)
 
@@ -43,7 +43,7 @@ def test_no_stretch_of_time_holds_more_than_the_allowance_and_what_grew_back(
     requests: int, pauses: list[float]
 ) -> None:
     clock = Clock()
-    limiter = Limiter(Rate(requests, 60), clock)
+    limiter = RateLimiter(Rate(requests, 60), clock)
     passed = []
     for pause in pauses:
         clock.time += pause
@@ -58,7 +58,7 @@ def test_no_stretch_of_time_holds_more_than_the_allowance_and_what_grew_back(
 
 def test_who_has_not_asked_for_a_while_is_forgotten() -> None:
     clock = Clock()
-    limiter = Limiter(Rate(1, 60), clock)
+    limiter = RateLimiter(Rate(1, 60), clock)
     for number in range(1000):
         limiter.wait(str(number))
     clock.time += 121

@@ -9,15 +9,15 @@ import polars as pl
 import pytest
 import xgboost as xgb
 
-from models.artifact import Artifact, verify
-from models.catalogue import ROOM
 from models.report_scorer import train as training
-from models.report_scorer.dataset import Dataset, probability, split, synthesize
+from models.report_scorer.dataset import ReportDataset, probability, split, synthesize
 from models.report_scorer.features import FEATURES, features
-from models.report_scorer.model import MODEL_FILE, ModelMismatch, ReportScorer, load
-from models.report_scorer.spec import SPEC, Priority, Report
+from models.report_scorer.model import MODEL_FILE, ReportScorer, load
+from models.report_scorer.spec import SPEC, Report, ReportPriority
+from serving.artifact import Artifact, ModelMismatch, verify
+from serving.catalogue import FOLDER
 
-SHIPPED = ROOM / "report_scorer" / "artifact" / training.VERSION
+SHIPPED = FOLDER / "report_scorer" / "artifact" / training.VERSION
 ARTIFACT = Artifact(SHIPPED, json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8")))
 LARGEST = 2**31 - 1
 
@@ -28,11 +28,11 @@ def scorer() -> ReportScorer:
 
 
 @pytest.fixture(scope="module")
-def data() -> Dataset:
+def data() -> ReportDataset:
     return synthesize(2_000, seed=3)
 
 
-def as_lists(data: Dataset) -> dict[str, list[Any]]:
+def as_lists(data: ReportDataset) -> dict[str, list[Any]]:
     return {name: values.tolist() for name, values in data.columns.items()}
 
 
@@ -56,7 +56,7 @@ def test_the_golden_rows_are_valid_reports_and_score_as_recorded(scorer: ReportS
     assert len(rows) == 20
     for row in rows:
         Report.model_validate(row["input"])
-        Priority.model_validate(row["output"])
+        ReportPriority.model_validate(row["output"])
     columns = {name: [row["input"][name] for row in rows] for name in FEATURES}
     assert scores(scorer, columns) == pytest.approx([row["output"]["score"] for row in rows], abs=2e-6)
 
@@ -75,20 +75,20 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_a_forked_process_can_load_and_score_when_its_parent_has_loaded_nothing() -> None:
     command = [sys.executable, "-c", LOAD_IN_A_FORK, str(ARTIFACT.path), *FEATURES[1:]]
-    assert subprocess.run(command, cwd=ROOM.parent, timeout=60, check=False).returncode == 3
+    assert subprocess.run(command, cwd=FOLDER.parent, timeout=60, check=False).returncode == 3
 
 
 # Scoring
 
 
-def test_scores_keep_the_order_of_the_reports(scorer: ReportScorer, data: Dataset) -> None:
+def test_scores_keep_the_order_of_the_reports(scorer: ReportScorer, data: ReportDataset) -> None:
     forwards = scores(scorer, data.columns)
     backwards = scores(scorer, {name: values[::-1] for name, values in data.columns.items()})
     assert backwards[::-1] == forwards
     assert len(set(forwards)) > 1_000
 
 
-def test_reports_score_the_same_alone_as_in_a_crowd(scorer: ReportScorer, data: Dataset) -> None:
+def test_reports_score_the_same_alone_as_in_a_crowd(scorer: ReportScorer, data: ReportDataset) -> None:
     together = scores(scorer, data.columns)
     singly = [scores(scorer, {name: [v[i].item()] for name, v in data.columns.items()})[0] for i in range(100)]
     thirds = [data.rows(part) for part in np.array_split(np.arange(len(data)), 3)]
@@ -96,7 +96,7 @@ def test_reports_score_the_same_alone_as_in_a_crowd(scorer: ReportScorer, data: 
     assert [score for third in thirds for score in scores(scorer, third.columns)] == together
 
 
-def test_lists_and_arrays_score_the_same(scorer: ReportScorer, data: Dataset) -> None:
+def test_lists_and_arrays_score_the_same(scorer: ReportScorer, data: ReportDataset) -> None:
     assert scores(scorer, as_lists(data)) == scores(scorer, data.columns)
 
 
@@ -119,7 +119,7 @@ def test_no_reports_get_no_scores(scorer: ReportScorer) -> None:
     assert scores(scorer, {name: [] for name in FEATURES}) == []
 
 
-def test_the_callers_key_does_not_influence_the_score(scorer: ReportScorer, data: Dataset) -> None:
+def test_the_callers_key_does_not_influence_the_score(scorer: ReportScorer, data: ReportDataset) -> None:
     columns = as_lists(data)
     named = {"report_id": [f"r-{i}" for i in range(len(data))], **columns}
     unnamed = {**columns, "report_id": [None] * len(data)}
@@ -130,7 +130,7 @@ def test_every_input_but_the_key_is_a_feature() -> None:
     assert set(FEATURES) == set(Report.model_fields) - {SPEC.key}
 
 
-def test_an_unknown_abuse_type_is_not_scored_as_another(scorer: ReportScorer, data: Dataset) -> None:
+def test_an_unknown_abuse_type_is_not_scored_as_another(scorer: ReportScorer, data: ReportDataset) -> None:
     with pytest.raises(KeyError, match="VID"):
         scorer.predict({**as_lists(data), "abuse_type": ["VID"] * len(data)})
 
@@ -172,8 +172,8 @@ def test_the_generator_keeps_its_promises() -> None:
         Report.model_validate(row)
 
 
-def test_no_row_is_in_two_parts(data: Dataset) -> None:
-    numbered = Dataset("numbered", "", {"row": np.arange(len(data))}, data.label)
+def test_no_row_is_in_two_parts(data: ReportDataset) -> None:
+    numbered = ReportDataset("numbered", "", {"row": np.arange(len(data))}, data.label)
     parts = [part.columns["row"] for part in split(numbered, seed=1)]
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(data)))
     assert [round(len(part) / len(data), 2) for part in parts] == [0.6, 0.2, 0.2]

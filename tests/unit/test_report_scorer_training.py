@@ -4,20 +4,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
-from models.artifact import Artifact, sha256
-from models.catalogue import ROOM
 from models.report_scorer import train as training
-from models.report_scorer.dataset import Dataset, synthesize
+from models.report_scorer.dataset import ReportDataset, synthesize
 from models.report_scorer.evaluate import main as evaluate
 from models.report_scorer.features import FEATURES
 from models.report_scorer.model import load
-from models.report_scorer.reports_file import BadData, read
-from models.training import libraries as libraries_now
+from models.report_scorer.reports_file import read_reports
+from serving.artifact import Artifact, sha256
+from serving.catalogue import FOLDER
+from serving.training import BadTrainingData
 
-SHIPPED = ROOM / "report_scorer" / "artifact" / training.VERSION
+SHIPPED = FOLDER / "report_scorer" / "artifact" / training.VERSION
 ARTIFACT = Artifact(SHIPPED, json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8")))
 
 
@@ -28,15 +29,15 @@ def shipped_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def data() -> Dataset:
+def data() -> ReportDataset:
     return synthesize(2_000, seed=3)
 
 
-def as_lists(data: Dataset) -> dict[str, list[Any]]:
+def as_lists(data: ReportDataset) -> dict[str, list[Any]]:
     return {name: values.tolist() for name, values in data.columns.items()}
 
 
-def write(data: Dataset, file: Path, **changes: Any) -> Path:
+def write(data: ReportDataset, file: Path, **changes: Any) -> Path:
     columns = {"report_id": range(len(data)), **as_lists(data), "label": data.label.tolist(), **changes}
     frame = pl.DataFrame({name: values for name, values in columns.items() if values is not None}, strict=False)
     if file.suffix == ".csv":
@@ -55,7 +56,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_training_on_a_file_is_deterministic_and_loads(tmp_path: Path, data: Dataset, suffix: str) -> None:
+def test_training_on_a_file_is_deterministic_and_loads(tmp_path: Path, data: ReportDataset, suffix: str) -> None:
     file = write(data, tmp_path / f"reports{suffix}")
     for out in ("one", "two"):
         assert training.main(["--data", str(file), "--out", str(tmp_path / out)]) == 0
@@ -75,8 +76,8 @@ def test_training_on_a_file_is_deterministic_and_loads(tmp_path: Path, data: Dat
     assert {path.name for path in (tmp_path / "one").iterdir()} == {version, "CURRENT"}
 
 
-def test_a_csv_and_a_parquet_file_are_read_alike(tmp_path: Path, data: Dataset) -> None:
-    from_csv, from_parquet = (read(write(data, tmp_path / f"r.{kind}"), "label") for kind in ("csv", "parquet"))
+def test_a_csv_and_a_parquet_file_are_read_alike(tmp_path: Path, data: ReportDataset) -> None:
+    from_csv, from_parquet = (read_reports(write(data, tmp_path / f"r.{kind}"), "label") for kind in ("csv", "parquet"))
     for name in FEATURES:
         assert from_csv.columns[name].tolist() == from_parquet.columns[name].tolist() == data.columns[name].tolist()
     assert from_csv.label.tolist() == from_parquet.label.tolist() == data.label.tolist()
@@ -86,62 +87,69 @@ def test_a_csv_and_a_parquet_file_are_read_alike(tmp_path: Path, data: Dataset) 
 @pytest.mark.parametrize(
     ("column", "row", "value", "found"),
     [
-        ("abuse_type", 3, "VID", "row 3, column abuse_type: Input should be 'MSG' or 'PRF', found 'VID'"),
-        ("report_text_len", 7, -1, "row 7, column report_text_len: .* greater than or equal to 0, found -1"),
-        ("popularity", 1, 6, "row 1, column popularity: .* less than or equal to 5, found 6"),
-        ("lifetime_matches_created", 2_000, 2**31, "row 2000, column lifetime_matches_created: .* found 2147483648"),
+        ("abuse_type", 3, "VID", "row 3, column abuse_type: Must be 'MSG' or 'PRF', not 'VID'"),
+        ("report_text_len", 7, -1, "row 7, column report_text_len: Must be at least 0, not -1"),
+        ("popularity", 1, 6, "row 1, column popularity: Must be at most 5, not 6"),
+        (
+            "lifetime_matches_created",
+            2_000,
+            2**31,
+            "row 2000, column lifetime_matches_created: Must be at most 2147483647, not 2147483648",
+        ),
         ("profile_rating", 9, None, "row 9, column profile_rating: the cell is empty"),
-        ("profile_rating", 9, float("nan"), "row 9, column profile_rating: .* finite number, found nan"),
+        ("profile_rating", 9, float("nan"), "row 9, column profile_rating: Must be a finite number"),
         ("label", 5, 2, "row 5, column label: '?2'? is not a label"),
         ("label", 5, None, "row 5, column label: an empty cell is not a label"),
     ],
 )
 def test_bad_data_is_refused_by_row_and_column(
-    tmp_path: Path, data: Dataset, suffix: str, column: str, row: int, value: Any, found: str
+    tmp_path: Path, data: ReportDataset, suffix: str, column: str, row: int, value: Any, found: str
 ) -> None:
     values = data.label.tolist() if column == "label" else data.columns[column].tolist()
     file = write(data, tmp_path / f"bad{suffix}", **{column: changed(values, row, value)})
-    with pytest.raises(BadData, match=found):
-        read(file, "label")
+    with pytest.raises(BadTrainingData, match=found):
+        read_reports(file, "label")
 
 
-def test_a_word_among_the_numbers_of_a_csv_is_found(tmp_path: Path, data: Dataset) -> None:
+def test_a_word_among_the_numbers_of_a_csv_is_found(tmp_path: Path, data: ReportDataset) -> None:
     popularity = changed([str(value) for value in data.columns["popularity"]], 4, "many")
     file = write(data, tmp_path / "bad.csv", popularity=popularity)
-    with pytest.raises(BadData, match="row 4, column popularity: 'many' is not a whole number"):
-        read(file, "label")
+    with pytest.raises(BadTrainingData, match="row 4, column popularity: 'many' is not a whole number"):
+        read_reports(file, "label")
 
 
 def test_rows_past_the_first_slice_are_checked_and_counted(
-    tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, data: ReportDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.report_scorer.reports_file.SLICE", 300)
     file = write(data, tmp_path / "bad.csv", popularity=changed(data.columns["popularity"].tolist(), 1_234, 6))
-    with pytest.raises(BadData, match="row 1234, column popularity"):
-        read(file, "label")
+    with pytest.raises(BadTrainingData, match="row 1234, column popularity"):
+        read_reports(file, "label")
 
 
-def test_a_missing_column_is_named(tmp_path: Path, data: Dataset) -> None:
+def test_a_missing_column_is_named(tmp_path: Path, data: ReportDataset) -> None:
     file = write(data, tmp_path / "bad.csv", popularity=None)
-    with pytest.raises(BadData, match="column popularity is missing; the file has report_id, abuse_type"):
-        read(file, "label")
+    with pytest.raises(BadTrainingData, match="column popularity is missing; the file has report_id, abuse_type"):
+        read_reports(file, "label")
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "absent.parquet", "reports.xlsx"])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadData, match=re.escape(name)):
-        read(tmp_path / name, "label")
+    with pytest.raises(BadTrainingData, match=re.escape(name)):
+        read_reports(tmp_path / name, "label")
 
 
 def test_a_broken_csv_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.csv").write_text('a,b\n1,2,3\n"x')
-    with pytest.raises(BadData, match=r"broken\.csv: could not parse") as refusal:
-        read(tmp_path / "broken.csv", "label")
+    with pytest.raises(
+        BadTrainingData, match=r"broken\.csv: row 1: it has 3 cells, the line of names has 2"
+    ) as refusal:
+        read_reports(tmp_path / "broken.csv", "label")
     assert "\n" not in str(refusal.value)
 
 
 def test_bad_data_leaves_everything_as_it_was(
-    tmp_path: Path, data: Dataset, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, data: ReportDataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(ARTIFACT.path.parent, tmp_path / "artifact")
     before = hashes(tmp_path / "artifact")
@@ -153,7 +161,7 @@ def test_bad_data_leaves_everything_as_it_was(
 
 
 def test_a_version_never_changes_its_contents(
-    tmp_path: Path, data: Dataset, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, data: ReportDataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "artifact"
     shutil.copytree(ARTIFACT.path.parent, out)
@@ -166,7 +174,7 @@ def test_a_version_never_changes_its_contents(
 
 @pytest.mark.parametrize("version", ["../elsewhere", "CURRENT", ".hidden", "a/b", "v" * 65])
 def test_a_version_that_is_no_folder_name_is_refused(
-    tmp_path: Path, data: Dataset, capsys: pytest.CaptureFixture[str], version: str
+    tmp_path: Path, data: ReportDataset, capsys: pytest.CaptureFixture[str], version: str
 ) -> None:
     file = write(data, tmp_path / "reports.csv")
     assert training.main(["--data", str(file), f"--version={version}", "--out", str(tmp_path / "out")]) == 2
@@ -176,7 +184,7 @@ def test_a_version_that_is_no_folder_name_is_refused(
 
 @pytest.mark.parametrize("failing", ["evaluate", "write_golden", "calibrate"])
 def test_a_training_that_fails_leaves_everything_as_it_was(
-    tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch, failing: str
+    tmp_path: Path, data: ReportDataset, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     out = tmp_path / "artifact"
     shutil.copytree(ARTIFACT.path.parent, out)
@@ -192,16 +200,18 @@ def test_a_training_that_fails_leaves_everything_as_it_was(
     assert {path.name for path in out.iterdir()} == {path.name for path in ARTIFACT.path.parent.iterdir()}
 
 
-def test_retraining_gives_the_committed_bytes(tmp_path: Path) -> None:
-    here, there = (
-        {name: version for name, version in libraries.items() if name != "python"}
-        for libraries in (libraries_now(*training.LIBRARIES), ARTIFACT.manifest["libraries"])
-    )
-    if here != there:
-        pytest.skip(f"the artifact was made with {there}, here is {here}")
+def test_retraining_gives_the_shipped_model_again(tmp_path: Path) -> None:
+    """Not its bytes: another processor or library rounds sums otherwise, and a split may move with them."""
     assert training.main(["--version", ARTIFACT.version, "--out", str(tmp_path)]) == 0
-    retrained = json.loads((tmp_path / ARTIFACT.version / "manifest.json").read_text())
-    assert retrained["sha256"] == ARTIFACT.manifest["sha256"]
+    retrained = tmp_path / ARTIFACT.version
+    manifest, evaluation = (json.loads((retrained / f"{name}.json").read_text()) for name in ("manifest", "evaluation"))
+    assert manifest["data"] == ARTIFACT.manifest["data"]
+    for scorer in ("model", "baseline", "ceiling"):
+        for metric in ("roc_auc", "average_precision", "brier"):
+            assert evaluation[scorer][metric] == pytest.approx(ARTIFACT.evaluation[scorer][metric], abs=2e-3)
+    columns = synthesize(2_000, seed=5).columns
+    scores = [load(folder).predict(columns)["score"] for folder in (retrained, SHIPPED)]
+    assert np.corrcoef(scores)[0, 1] > 0.999
 
 
 @pytest.mark.usefixtures("shipped_is_current")
@@ -216,7 +226,7 @@ def test_evaluating_reproduces_the_recorded_figures(tmp_path: Path, capsys: pyte
 
 @pytest.mark.usefixtures("shipped_is_current")
 def test_the_shipped_model_can_be_measured_on_other_reports(
-    tmp_path: Path, data: Dataset, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, data: ReportDataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = write(data, tmp_path / "reports.csv")
     assert evaluate(["--data", str(file), "--json", str(tmp_path / "e.json")]) == 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from worker.sizing import Observation, Sizing
+from worker.celery.sizing import Observation, Sizing
 
 SERVICE = 0.1
 """Seconds of a process for one input."""
@@ -78,7 +78,7 @@ def simulate(rate: Callable[[float], float], size: int | Sizing) -> Pool:
         if isinstance(size, Sizing):
             waiting = sum(start > now for start in starts)
             seen = Observation(now, len(starts), waiting, done, done * SERVICE)
-            pool.resize(size.size(seen, len(pool.free_at)), now)
+            pool.resize(size.target(seen, len(pool.free_at)), now)
         pool.process_seconds += len(pool.free_at)
     return pool
 
@@ -103,7 +103,7 @@ def test_it_waits_like_a_large_pool_and_costs_like_a_small_one(schedule: Callabl
 def test_it_grows_before_the_backlog_does() -> None:
     decide = sizing()
     sizes = [
-        decide.size(Observation(float(t), 2 * t * t, 0, 2 * t * t, 2 * t * t * SERVICE), 1) for t in range(20)
+        decide.target(Observation(float(t), 2 * t * t, 0, 2 * t * t, 2 * t * t * SERVICE), 1) for t in range(20)
     ]  # arrivals rise steadily, and nothing waits yet
     assert sizes == sorted(sizes)
     assert sizes[-1] * (1 / SERVICE) > 4 * 20, "enough for the arrivals of three seconds later"
@@ -115,7 +115,7 @@ def test_it_shrinks_only_after_a_quiet_time_and_to_what_was_asked_for_within_it(
         busy = second == 30  # a moment of work in the midst of silence
         done = 100 + 200 * (second >= 30)
         seen = Observation(float(second), 300 if second >= 30 else 100, 100 * busy, done, done * SERVICE)
-        size = decide.size(seen, size)
+        size = decide.target(seen, size)
         sizes.append(size)
     assert sizes[:11] == [8] * 11
     assert sizes[29] == LEAST
@@ -125,12 +125,12 @@ def test_it_shrinks_only_after_a_quiet_time_and_to_what_was_asked_for_within_it(
 
 def test_a_backlog_before_anything_was_scored_brings_one_more_at_a_time() -> None:
     decide = sizing()
-    assert decide.size(Observation(0, 5, 5, 0, 0.0), 1) == 1
-    assert decide.size(Observation(1, 9, 9, 0, 0.0), 1) == 2
+    assert decide.target(Observation(0, 5, 5, 0, 0.0), 1) == 1
+    assert decide.target(Observation(1, 9, 9, 0, 0.0), 1) == 2
 
 
 def test_it_keeps_to_its_bounds() -> None:
     decide = sizing()
-    sizes = [decide.size(Observation(float(t), 10_000 * t, 5_000, 10 * t, 100.0 * t), 4) for t in range(1, 20)]
+    sizes = [decide.target(Observation(float(t), 10_000 * t, 5_000, 10 * t, 100.0 * t), 4) for t in range(1, 20)]
     assert max(sizes) == MOST
-    assert Sizing(2, 3, window=10, lead=1, clear=5, quiet=0).size(Observation(0, 0, 0, 0, 0.0), 2) == 2
+    assert Sizing(2, 3, window=10, lead=1, clear=5, quiet=0).target(Observation(0, 0, 0, 0, 0.0), 2) == 2

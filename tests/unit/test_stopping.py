@@ -9,8 +9,8 @@ from tests.running import ROOT
 # Waits in short steps, as our programs do; a thousand signals hit it at every place of that.
 WAITS = """
 import os, signal, threading, time
-from telemetry.stopping import asked_to_stop
-stopping = asked_to_stop([signal.SIGUSR1, signal.SIGTERM])
+from telemetry.shutdown import shutdown_event
+stopping = shutdown_event([signal.SIGUSR1, signal.SIGTERM])
 def bombard():
     for _ in range(1000):
         os.kill(os.getpid(), signal.SIGUSR1)
@@ -25,15 +25,15 @@ assert stopping.is_set()
 
 
 def test_signals_never_lock_a_program_that_waits_for_them() -> None:
-    done = subprocess.run([sys.executable, "-c", WAITS], cwd=ROOT, timeout=20, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", WAITS], cwd=ROOT, timeout=120, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_one_signal_is_enough() -> None:
-    program = "import signal; from telemetry.stopping import asked_to_stop; s = asked_to_stop([signal.SIGTERM]);"
+    program = "import signal; from telemetry.shutdown import shutdown_event; s = shutdown_event([signal.SIGTERM]);"
     command = [sys.executable, "-c", f"{program} print('ready', flush=True); s.wait()"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0

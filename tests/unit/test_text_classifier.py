@@ -9,15 +9,15 @@ import onnx
 import pytest
 from pydantic import ValidationError
 
-from models.artifact import Artifact, verify
-from models.catalogue import ROOM
 from models.text_classifier.endpoint import ENDPOINT, MAX_CHARACTERS, TextToLabel
 from models.text_classifier.features import SUBJECT_WEIGHT, Vocabulary, parts, terms
 from models.text_classifier.golden import TEXTS
-from models.text_classifier.model import MODEL_FILE, ModelMismatch, TextClassifier, load
-from models.text_classifier.spec import SPEC, Document, Label
+from models.text_classifier.model import MODEL_FILE, TextClassifier, load
+from models.text_classifier.spec import SPEC, Document, TextLabel
+from serving.artifact import Artifact, ModelMismatch, verify
+from serving.catalogue import FOLDER
 
-SHIPPED = ROOM / "text_classifier" / "artifact" / "1.0.0"
+SHIPPED = FOLDER / "text_classifier" / "artifact" / "1.0.0"
 ARTIFACT = Artifact(SHIPPED, json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8")))
 LABELS = ["baseball", "cryptography", "electronics", "hockey", "politics", "space"]
 HOCKEY = "The goalie stopped thirty shots, and the playoffs begin on Sunday."
@@ -49,7 +49,7 @@ def test_the_golden_texts_get_what_was_recorded(classifier: TextClassifier) -> N
     assert [row["input"]["text"] for row in recorded] == list(TEXTS)
     for row, found in zip(recorded, rows(classifier, *TEXTS), strict=True):
         Document.model_validate(row["input"])
-        Label.model_validate(row["output"])
+        TextLabel.model_validate(row["output"])
         assert found["label"] == row["output"]["label"]
         assert found["probabilities"] == pytest.approx(row["output"]["probabilities"], abs=2e-6)
 
@@ -185,8 +185,12 @@ def test_what_is_no_text_is_refused_by_both_schemas(text: Any) -> None:
 
 
 def test_a_text_weighs_its_characters() -> None:
-    assert SPEC.weigh is not None
-    assert SPEC.weigh({"text": ["a", "語" * 3, "x" * MAX_CHARACTERS], "document_id": [None] * 3}) == [1, 3, 100_000]
+    assert SPEC.input_sizes is not None
+    assert SPEC.input_sizes({"text": ["a", "語" * 3, "x" * MAX_CHARACTERS], "document_id": [None] * 3}) == [
+        1,
+        3,
+        100_000,
+    ]
 
 
 def test_the_endpoint_takes_a_text_and_gives_its_label(classifier: TextClassifier) -> None:

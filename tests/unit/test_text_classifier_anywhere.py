@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from models.catalogue import ROOM
 from models.text_classifier.golden import TEXTS
 from models.text_classifier.model import TextClassifier, load
+from serving.catalogue import FOLDER
 
-SHIPPED = ROOM / "text_classifier" / "artifact" / "1.0.0"
+SHIPPED = FOLDER / "text_classifier" / "artifact" / "1.0.0"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def served(**environment: str) -> list[Any]:
     command = [sys.executable, "-c", SERVE, str(SHIPPED)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
     run = subprocess.run(
-        command, cwd=ROOM.parent, env=clean | environment, capture_output=True, timeout=60, check=True, text=True
+        command, cwd=FOLDER.parent, env=clean | environment, capture_output=True, timeout=60, check=True, text=True
     )
     found: list[Any] = json.loads(run.stdout)
     return found
@@ -87,4 +87,4 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_a_forked_process_can_load_and_classify() -> None:
     command = [sys.executable, "-c", LOAD_IN_A_FORK, str(SHIPPED)]
-    assert subprocess.run(command, cwd=ROOM.parent, timeout=60, check=False).returncode == 3
+    assert subprocess.run(command, cwd=FOLDER.parent, timeout=60, check=False).returncode == 3

@@ -12,23 +12,27 @@ import pytest
 
 from models.text_classifier.dataset import related, split
 from models.text_classifier.evaluate import measure
-from models.text_classifier.texts_file import BadData, read
+from models.text_classifier.texts_file import read_texts
+from serving.training import BadTrainingData
 from tests.unit.labelled_texts import LABELS, dataset, text, texts, write
 
 BAD_LINES = {
-    "not JSON": (b"text, label", "line 31: Invalid JSON"),
-    "cut off": (b'{"text": "a b c", "lab', "line 31: Invalid JSON"),
-    "no object": (b"[1, 2]", "line 31: Input should be an object"),
-    "no label": ({"text": "a b c"}, "line 31, field label: Field required"),
-    "no text": ({"label": "sea"}, "line 31, field text: Field required"),
-    "empty text": ({"text": "", "label": "sea"}, "line 31, field text: String should have at least 1 character"),
-    "blank text": ({"text": " \n", "label": "sea"}, "line 31, field text: there is nothing but space"),
-    "empty label": ({"text": "a b", "label": ""}, "line 31, field label: String should have at least 1 character"),
-    "null": ({"text": None, "label": "sea"}, "line 31, field text: Input should be a valid string"),
-    "number": ({"text": "a b", "label": 3}, "line 31, field label: Input should be a valid string"),
-    "NUL": ({"text": "a\0b", "label": "sea"}, "line 31, field text: String should match pattern"),
-    "too long": ({"text": "x" * 100_001, "label": "sea"}, "line 31, field text: String should have at most 100000"),
-    "not UTF-8": (b'{"text": "caf\xe9", "label": "sea"}', "line 31"),
+    "not JSON": (b"text, label", "line 31: Not valid JSON"),
+    "cut off": (b'{"text": "a b c", "lab', "line 31: Not valid JSON"),
+    "no object": (b"[1, 2]", "line 31: Must be an object, not an array"),
+    "no label": ({"text": "a b c"}, "line 31, field label: Required field is missing"),
+    "no text": ({"label": "sea"}, "line 31, field text: Required field is missing"),
+    "empty text": ({"text": "", "label": "sea"}, "line 31, field text: Must have at least 1 character"),
+    "blank text": ({"text": " \n", "label": "sea"}, "line 31, field text: Holds only white space and invisible"),
+    "empty label": ({"text": "a b", "label": ""}, "line 31, field label: Must have at least 1 character"),
+    "null": ({"text": None, "label": "sea"}, "line 31, field text: Must be a string, not null"),
+    "number": ({"text": "a b", "label": 3}, "line 31, field label: Must be a string, not 3"),
+    "NUL": ({"text": "a\0b", "label": "sea"}, "line 31, field text: Must not contain the character NUL"),
+    "too long": ({"text": "x" * 100_001, "label": "sea"}, "line 31, field text: Must have at most 100000 characters"),
+    "not UTF-8": (
+        b'{"text": "caf\xe9", "label": "sea"}',
+        "line 31: Not valid JSON: it is not UTF-8; send UTF-8 (column 14)",
+    ),
     "half a character": (b'{"text": "a \\ud800 b", "label": "sea"}', "line 31"),
 }
 
@@ -39,15 +43,15 @@ def test_a_bad_line_is_named(tmp_path: Path, kind: str, suffix: str) -> None:
     bad, words = BAD_LINES[kind]
     rows: list[Any] = texts(30)
     file = write([*rows[:30], bad, *rows[30:]], tmp_path / f"texts.{suffix}")
-    with pytest.raises(BadData, match=re.escape(f"{file}, {words}")) as refusal:
-        read(file)
+    with pytest.raises(BadTrainingData, match=re.escape(f"{file}, {words}")) as refusal:
+        read_texts(file)
     assert "\n" not in str(refusal.value)
 
 
 def test_further_fields_and_empty_lines_are_left_alone(tmp_path: Path) -> None:
     rows = texts(30)
-    plain = read(write(list(rows), tmp_path / "plain.jsonl"))
-    more = read(write([b"", *({**row, "id": 1} for row in rows), b"  "], tmp_path / "more.jsonl"))
+    plain = read_texts(write(list(rows), tmp_path / "plain.jsonl"))
+    more = read_texts(write([b"", *({**row, "id": 1} for row in rows), b"  "], tmp_path / "more.jsonl"))
     assert more.texts == plain.texts
     assert more.labels.tolist() == plain.labels.tolist()
 
@@ -58,15 +62,15 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ("absent.jsonl", None, "there is no such file"),
         ("texts.csv", b"", "must end in .jsonl or .jsonl.gz"),
         ("empty.jsonl", b"\n", "there is nothing in it"),
-        ("plain.jsonl.gz", b'{"text": "a"}', "Not a gzipped file"),
-        ("cut.jsonl.gz", whole[: len(whole) // 2], "end-of-stream marker"),
+        ("plain.jsonl.gz", b'{"text": "a"}', "this is no gzip file"),
+        ("cut.jsonl.gz", whole[: len(whole) // 2], "cut off or damaged"),
         ("broken.jsonl.gz", whole[:100] + b"\0" * 100 + whole[200:], "broken.jsonl.gz"),
     ):
         file = tmp_path / name
         if content is not None:
             file.write_bytes(content)
-        with pytest.raises(BadData, match=re.escape(words)) as refusal:
-            read(file)
+        with pytest.raises(BadTrainingData, match=re.escape(words)) as refusal:
+            read_texts(file)
         assert str(file) in str(refusal.value)
 
 

@@ -13,13 +13,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from models.artifact import Artifact, sha256, verify
 from models.text_classifier import train as training
 from models.text_classifier.evaluate import agreement
 from models.text_classifier.evaluate import main as evaluate
 from models.text_classifier.export import export
 from models.text_classifier.model import MODEL_FILE, load
 from models.text_classifier.pipeline import fit, folds
+from serving.artifact import Artifact, sha256, verify
 from tests.unit.labelled_texts import LABELS, dataset, text, texts, write
 
 
@@ -172,7 +172,7 @@ def test_a_bad_line_is_said_in_one_line_and_nothing_is_written(
 ) -> None:
     file = write([*texts(30), {"text": "a b c"}], tmp_path / "texts.jsonl")
     assert training.main(["--data", str(file), "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err == f"error: {file}, line 91, field label: Field required\n"
+    assert capsys.readouterr().err == f"error: {file}, line 91, field label: Required field is missing\n"
     assert not (tmp_path / "out").exists()
 
 

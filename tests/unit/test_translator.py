@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from models import wire
-from models.artifact import Artifact, verify
-from models.catalogue import ROOM
-from models.contract import Fault
 from models.translator import model as runtime
-from models.translator.endpoint import TRANSLATION, Request
+from models.translator.endpoint import TRANSLATION, TranslationRequest
 from models.translator.evaluate import columns
-from models.translator.model import ModelMismatch, Translator, UnknownLanguage, load
+from models.translator.model import Translator, load
 from models.translator.phrasebook import DIRECTIONS, LANGUAGES, Pair, pairs
 from models.translator.segments import MAX_PIECES
 from models.translator.settings import TranslatorSettings
 from models.translator.spec import SPEC, Text, Translation, tokens, unknown_languages
+from serving import wire
+from serving.artifact import Artifact, ModelMismatch, verify
+from serving.catalogue import FOLDER
+from serving.contract import BadInput, Fault
 
-SHIPPED = ROOM / "translator" / "artifact" / "phrasebook-1.0.0"
+SHIPPED = FOLDER / "translator" / "artifact" / "phrasebook-1.0.0"
 ARTIFACT = Artifact(SHIPPED, json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8")))
 BOOK = pairs("book")
 EXAMPLE = Pair("en", "ja", "Life is like a box of chocolates.", "人生はチョコレートの箱のようなものだ。")
@@ -49,7 +49,7 @@ def test_the_stand_in_says_that_it_is_one() -> None:
     assert ARTIFACT.version.startswith("phrasebook-")
     for said in (ARTIFACT.manifest["note"], ARTIFACT.evaluation["about"]):
         assert "stand-in" in said
-    card = (ROOM / "translator" / "README.md").read_text(encoding="utf-8")
+    card = (FOLDER / "translator" / "README.md").read_text(encoding="utf-8")
     assert "stand-in" in card[:400]
 
 
@@ -84,7 +84,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_a_forked_process_translates_without_torch_and_transformers() -> None:
     command = [sys.executable, "-c", IN_A_FORK_WITHOUT_TORCH, str(ARTIFACT.path)]
-    assert subprocess.run(command, cwd=ROOM.parent, timeout=60, check=False).returncode == 1
+    assert subprocess.run(command, cwd=FOLDER.parent, timeout=60, check=False).returncode == 1
 
 
 # Translating
@@ -187,7 +187,8 @@ def test_a_translation_that_does_not_end_is_ended_and_logged(
 def test_an_unknown_language_is_refused_and_the_known_ones_named(
     translator: Translator, source: str, target: str
 ) -> None:
-    with pytest.raises(UnknownLanguage, match="this model knows de, en, fr, ja"):
+    known = r"#/1/[a-z]+: The model does not know the language '(..)?'; it knows de, en, fr, ja"
+    with pytest.raises(BadInput, match=known):
         translate(translator, (EXAMPLE.text, "en", "ja"), ("text", source, target))
 
 
@@ -219,7 +220,7 @@ def test_a_long_text_weighs_more_than_a_short_one_and_an_empty_one_weighs_someth
     weights = tokens({"text": ["", "good morning", "人生はチョコレートの箱のようなものだ。", "word " * 400]})
     assert list(weights) == sorted(weights)
     assert weights[0] > 0
-    assert weights[-1] < SPEC.max_weight
+    assert weights[-1] < SPEC.max_batch
 
 
 def body(*records: tuple[str, str], source: str = "en", target: str = "ja") -> dict[str, Any]:
@@ -229,7 +230,7 @@ def body(*records: tuple[str, str], source: str = "en", target: str = "ja") -> d
 
 def test_the_endpoint_answers_every_record_in_order_with_its_id(translator: Translator) -> None:
     """As the handler does it, with duplicate ids, an empty text and several lengths."""
-    request = Request.model_validate(
+    request = TranslationRequest.model_validate(
         body(("123", EXAMPLE.text), ("7", ""), ("123", "Good night."), ("123", EXAMPLE.text))
     )
     inputs = TRANSLATION.inputs(request)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from models.artifact import Artifact, sha256, verify
 from models.translator import model as runtime
 from models.translator.chrf import chrf
 from models.translator.convert import NotConverted, converted, golden, main
 from models.translator.evaluate import columns
 from models.translator.model import PIECES_FILE, load
 from models.translator.phrasebook import pairs
+from serving.artifact import Artifact, sha256, verify
 
 WHY = "needs torch and transformers, which the default set-up leaves out: requirements/convert.txt"
 LEARNED = pairs("book", [("en", "ja")])[:6]
@@ -171,7 +171,9 @@ def test_without_torch_the_error_names_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
     assert main(["--weights", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err == ("error: converting needs torch: pip install -r requirements/convert.txt\n")
+    assert capsys.readouterr().err == (
+        "error: converting needs torch: .venv/bin/pip install -r requirements/convert.txt\n"
+    )
 
 
 def test_chrf_is_what_sacrebleu_reckons() -> None:

@@ -1,4 +1,4 @@
-"""The receiver that docs/webhooks.md shows works as it is printed."""
+"""The receiver that docs/how-to/webhooks.md shows works as it is printed."""
 
 import re
 import time
@@ -14,7 +14,7 @@ from tests.running import ROOT
 from webhooks.posting import Event
 from webhooks.signing import key_of, new_secret, signatures
 
-PAGE = (ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "webhooks.md").read_text(encoding="utf-8")
 
 
 def test_the_receiver_of_the_documentation_takes_each_event_once_and_no_forgery(

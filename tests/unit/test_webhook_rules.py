@@ -14,7 +14,7 @@ from webhooks.addresses import is_public
 from webhooks.posting import retry_after
 from webhooks.retries import DELAYS, HOUR, next_attempt
 from webhooks.settings import WebhookSettings
-from webhooks.signing import key_for, key_of, new_secret, signatures, written
+from webhooks.signing import key_for, key_of, new_secret, secret_of, signatures
 from webhooks.urls import Target, UrlRefused, target
 
 NOT_PUBLIC = """
@@ -135,7 +135,7 @@ def test_a_client_with_its_own_secret_can_sign_for_no_other() -> None:
     key = key_of(new_secret())
     assert len({key, key_for(key, "ada"), key_for(key, "bob"), key_for(key_for(key, "ada"), "bob")}) == 4
     assert key_for(key, None) == key
-    assert key_of(written(key_for(key, "ada"))) == key_for(key, "ada")
+    assert key_of(secret_of(key_for(key, "ada"))) == key_for(key, "ada")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from models import wire
-from models.contract import NO_NUL, Base64, Column, Spec
 from models.report_scorer.spec import SPEC
+from serving import wire
+from serving.contract import NO_NUL, Base64, Column, Spec
 from tests.running import REPORT
 
 
@@ -198,8 +198,7 @@ def test_a_type_without_a_column_is_named_with_the_types_that_have_one(annotatio
         (field(Annotated[int, Field(multiple_of=2)]), "MultipleOf"),
         (field(Annotated[str, annotated_types.Predicate(str.isdigit)]), "Predicate"),
         (field(Annotated[str, AfterValidator(str.strip)]), "AfterValidator"),
-        (field(Annotated[str, Field(max_length=3)] | None), "annotate the whole"),
-        (field(Annotated[str, Field(alias="other")]), "alias"),
+        (field(Annotated[str, Field(validation_alias="other")]), "alias"),
         (field(Annotated[str, Field(default_factory=str)]), "default_factory"),
         (field(list[str]), "it can be an output only"),
         (field(str, str_max_length=3), "str_max_length"),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.contract import MAX_INTEGER, Spec
+from serving.contract import MAX_INTEGER, Spec
 
 
 class Order(BaseModel):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.contract import NO_NUL, Spec
+from serving.contract import NO_NUL, Spec
 
 
 class Order(BaseModel):

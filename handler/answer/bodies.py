@@ -1,0 +1,150 @@
+"""The bodies of successful responses, as the OpenAPI document describes them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field, RootModel, create_model
+
+from handler.http.openapi_problems import EXAMPLE_ID, FieldError
+from handler.models import answered_fields
+from serving.contract import Spec, per_spec
+from store.states import Status
+
+
+class Accepted(BaseModel):
+    """The submission is stored and will be scored."""
+
+    task_id: UUID = Field(examples=[EXAMPLE_ID])
+    status: Status = Field(examples=[Status.PENDING])
+
+
+class TaskSummary(BaseModel):
+    """A task without its predictions."""
+
+    task_id: UUID = Field(examples=[EXAMPLE_ID])
+    status: Status = Field(examples=[Status.SUCCESS])
+    model: str = Field(examples=["report_scorer"])
+    model_version: str | None = Field(description="The version that scored it", examples=["1.0.0"])
+    n_inputs: int = Field(examples=[1])
+    submitted_at: datetime = Field(examples=["2026-01-31T09:00:00.000000Z"])
+    started_at: datetime | None = Field(
+        description="Start of the latest attempt", examples=["2026-01-31T09:00:00.004000Z"]
+    )
+    finished_at: datetime | None = Field(examples=["2026-01-31T09:00:00.010000Z"])
+    error: str | None = Field(description="Why it failed", examples=[None])
+    errors: list[FieldError] | None = Field(
+        default=None, description="Which of its inputs are at fault, where it failed because of them", examples=[None]
+    )
+    client: str | None = Field(
+        default=None, description="Whose it is; only for keys that read every client's tasks", examples=["moderation"]
+    )
+
+
+class TaskPage(BaseModel):
+    """Tasks, newest first."""
+
+    tasks: list[TaskSummary]
+    next: UUID | None = Field(
+        description="Give it as `before` to read on; null on the last page", examples=[EXAMPLE_ID]
+    )
+
+
+class ServedModel(BaseModel):
+    name: str = Field(examples=["report_scorer"])
+    title: str = Field(examples=["Ranks abuse reports by priority"])
+    version: str = Field(description="The version that workers load when they start", examples=["1.0.0"])
+    submit: str = Field(description="Where its inputs go", examples=["/models/report_scorer/submit"])
+    processes: int = Field(description="Worker processes that have it loaded now", examples=[1])
+
+
+class ModelCard(ServedModel):
+    max_inputs: int = Field(description="Inputs in one submission", examples=[10_000])
+    input: dict[str, Any] = Field(description="JSON schema of one input", examples=[{"type": "object"}])
+    output: dict[str, Any] = Field(description="JSON schema of one output", examples=[{"type": "object"}])
+    evaluation: dict[str, Any] = Field(
+        description="Metrics on data that training did not see", examples=[{"model": {"roc_auc": 0.9}}]
+    )
+
+
+class LoadedModel(BaseModel):
+    model: str = Field(examples=["report_scorer"])
+    version: str = Field(examples=["1.0.0"])
+    tasks_done: int = Field(description="Since the process started", examples=[41])
+    inputs_done: int = Field(examples=[4100])
+    cache_hits: int = Field(description="Inputs whose outputs came from the score cache", examples=[0])
+
+
+class Worker(BaseModel):
+    """One worker process, as it was at most 10 s ago."""
+
+    id: UUID = Field(examples=[EXAMPLE_ID])
+    host: str = Field(examples=["worker-1"])
+    pid: int = Field(examples=[17])
+    status: Literal["idle", "working"] = Field(examples=["working"])
+    model: str | None = Field(description="The model whose tasks it works on", examples=["report_scorer"])
+    since: datetime = Field(
+        description="When it started to work on them; for an idle process, when it became ready",
+        examples=["2026-01-31T09:00:00.004000Z"],
+    )
+    tasks_done: int = Field(examples=[41])
+    models: list[LoadedModel] = Field(description="The models that it has loaded")
+
+
+class Heartbeat(BaseModel):
+    message: str = Field(examples=["Service Ok"])
+
+
+class Readiness(BaseModel):
+    """Whether the handler accepts submissions, and which models workers have loaded."""
+
+    ready: bool = Field(examples=[True])
+    postgres: str = Field(examples=["ok"])
+    schema_revision: str = Field(examples=["ok"])
+    redis: str | None = Field(
+        None,
+        description="Without Redis, submissions are accepted, and scored when it is back; absent with ENGINE=pool",
+        examples=["ok"],
+    )
+    models: dict[str, int] = Field(
+        description="Worker processes that have each model loaded; with 0, its tasks wait",
+        examples=[{"report_scorer": 1}],
+    )
+    unloaded: dict[str, str] = Field(
+        default={},
+        description="Models that a worker could not load, with the worker's host and the reason",
+        examples=[{}],
+    )
+
+
+@per_spec
+def finished_task(spec: Spec) -> type[TaskSummary]:
+    """Describe a task of this model. If it has succeeded, it has a list for each output field, in the inputs' order."""
+    fields: dict[str, Any] = {
+        name: (
+            list[field.annotation],  # type: ignore[name-defined]
+            Field(default=None, alias=field.alias, description=field.description, examples=[field.examples]),
+        )
+        for name, field in answered_fields(spec).items()
+    }
+    fields["masked"] = (
+        list[str],
+        Field(
+            default=None,
+            description="The fields left out, if the key's role sees none that are personal",
+            examples=[["report_id"]],
+        ),
+    )
+    fields["model"] = (Literal[spec.name], Field(examples=[spec.name]))
+    name = "".join(word.capitalize() for word in spec.name.split("_")) + "Task"
+    return create_model(name, __base__=TaskSummary, **fields)
+
+
+def any_task(specs: Mapping[str, Spec]) -> type[BaseModel]:
+    """Describe a task of any of these models, told apart by the `model` in it."""
+    tasks: list[Any] = [finished_task(spec) for spec in specs.values()]
+    choice = Annotated[reduce(or_, tasks), Field(discriminator="model")] if len(tasks) > 1 else tasks[0]
+    return create_model("Task", __base__=RootModel[choice])  # type: ignore[valid-type]

@@ -1,0 +1,1 @@
+"""Who may send requests: API keys, rate limits, and the pages of other sites."""

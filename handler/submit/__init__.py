@@ -1,0 +1,1 @@
+"""Accepts submissions: options, validation, backlog, and the commit that several submissions share."""

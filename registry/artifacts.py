@@ -1,0 +1,97 @@
+"""The files of versions on this machine: fetched from PostgreSQL once, kept by hash, and verified before each load."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+
+import structlog
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import Connection
+
+from registry.versions import ModelVersion
+from serving import artifact
+from serving.artifact import MANIFEST, Artifact, ArtifactMissing, ArtifactTampered
+from store import models
+
+log = structlog.get_logger(__name__)
+
+KEPT = 3
+"""Versions of a model that the folder keeps: the live one, the one before, and one that is tried."""
+
+
+class ArtifactSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
+    model_cache: Path = Field(
+        default_factory=lambda: Path(gettempdir()) / f"millrace-models-{os.getuid()}",
+        description="folder in which a worker keeps the files of models; empty: one in the system's temporary folder",
+    )
+
+
+class ArtifactCache:
+    def __init__(self, folder: Path) -> None:
+        """Use this folder, which nobody else may write to. Raises PermissionError where somebody else may."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+        if status.st_uid != os.getuid() or status.st_mode & 0o022:
+            raise PermissionError(f"{folder} can be written by others; set MODEL_CACHE to a folder of your own")
+        self._folder = folder
+
+    def find(self, version: ModelVersion) -> Artifact | None:
+        """Return the version's files if they are here."""
+        place = self._place(version)
+        return Artifact(place, dict(version.manifest)) if (place / MANIFEST).exists() else None
+
+    def fetch(self, connection: Connection, version: ModelVersion) -> Artifact:
+        """Return the version's files, from PostgreSQL if they are not here, or are not what they were.
+
+        Raises ArtifactMissing, ArtifactTampered and UnsafeFormat.
+        """
+        if (found := self.find(version)) is not None:
+            try:
+                artifact.verify(found)
+                os.utime(found.path)
+                return found
+            except ArtifactTampered as error:
+                log.warning(
+                    "artifact_fetched_again", model=version.model, model_version=version.version, why=str(error)
+                )
+                shutil.rmtree(found.path)
+        place = self._place(version)
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        with TemporaryDirectory(dir=self._folder, prefix=".fetch-") as scratch:
+            made = Path(scratch) / "made"
+            made.mkdir()
+            for name, sha256 in version.manifest["sha256"].items():
+                _write(connection, made / name, bytes.fromhex(sha256), version)
+            (made / MANIFEST).write_text(json.dumps(version.manifest), encoding="utf-8")
+            artifact.verify(Artifact(made, dict(version.manifest)))
+            try:
+                made.rename(place)
+            except OSError:  # another worker of this machine was quicker
+                if not (place / MANIFEST).exists():
+                    raise
+        self._drop_old(place.parent)
+        return Artifact(place, dict(version.manifest))
+
+    def _place(self, version: ModelVersion) -> Path:
+        return self._folder / version.model / f"{version.version}-{version.digest[:16]}"
+
+    def _drop_old(self, of_model: Path) -> None:
+        newest_first = sorted(of_model.iterdir(), key=lambda place: place.stat().st_mtime, reverse=True)
+        for place in newest_first[KEPT:]:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _write(connection: Connection, file: Path, sha256: bytes, version: ModelVersion) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    found = False
+    with file.open("wb") as written:
+        for part in models.read_file(connection, sha256):
+            written.write(part)
+            found = True
+    if not found:
+        raise ArtifactMissing(f"{version.model} {version.version}: PostgreSQL does not have the file {file.name}")

@@ -1,0 +1,53 @@
+"""Registers the models of this repository through the same door as every other."""
+
+import structlog
+from sqlalchemy import Connection
+
+from registry import administration
+from registry.administration import NewVersion, RegistryRefused
+from serving import artifact, catalogue
+from store import models
+from store.model_tables import State
+
+log = structlog.get_logger(__name__)
+
+CODE = "models."
+"""How the runtime of a version begins that a package of this repository loads."""
+
+BY = "millrace"
+"""Who adds them, in the events."""
+
+
+def register(connection: Connection) -> list[tuple[str, str]]:
+    """Add the artifacts that `models/<name>/artifact/CURRENT` names. Return (model, version) of the new candidates.
+
+    One goes live where no version of its model ever was. A model whose artifact is missing or refused is left out.
+    """
+    candidates = []
+    for name, spec in catalogue.specs().items():
+        try:
+            found = artifact.current(name)
+            artifact.verify(found)
+            files = {file: found.path / file for file in found.manifest["sha256"]}
+            manifest = {key: value for key, value in found.manifest.items() if key not in ("sha256", "version")}
+            new = NewVersion(
+                name,
+                spec.table,
+                runtime=f"{CODE}{name}",
+                schema=None,
+                files=files,
+                manifest=manifest,
+                evaluation=found.evaluation if (found.path / "evaluation.json").exists() else None,
+                version=found.version,
+            )
+            added = administration.add(connection, new, BY)
+        except (artifact.ArtifactMissing, artifact.ArtifactTampered, artifact.UnsafeFormat, RegistryRefused) as error:
+            log.critical("model_not_registered", model=name, reason=str(error))
+            continue
+        if not added.is_new:
+            continue
+        if all(event.new_state != State.LIVE for event in models.events(connection, name)):
+            administration.promote(connection, name, added.version, BY)
+        else:
+            candidates.append((name, added.version))
+    return candidates

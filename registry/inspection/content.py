@@ -1,0 +1,79 @@
+"""Decides what a model file is by its content, whatever it is called."""
+
+from pathlib import Path
+
+from registry.inspection.proposal import ModelRefused
+
+MAX_BYTES = 2**30
+"""Of one file. PostgreSQL stores it in parts, and each backup has it."""
+
+_HEAD = 4096
+
+CONVERT = """it is a pickle, which is a program. Convert it where you trained it, and add the new file:
+  from skl2onnx import to_onnx
+  onnx = to_onnx(model, X[:1], options={{"zipmap": False}})
+  open("model.onnx", "wb").write(onnx.SerializeToString())
+XGBoost, LightGBM and CatBoost models have a save_model of their own: save {example}"""
+
+_PROGRAMS = {
+    b"\x80\x02": "pickle",
+    b"\x80\x03": "pickle",
+    b"\x80\x04": "pickle",
+    b"\x80\x05": "pickle",
+    b"PK\x03\x04": "zip",
+    b"\x1f\x8b": "gzip",
+    b"x\x9c": "zlib",
+    b"x\x01": "zlib",
+    b"x\xda": "zlib",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b'\x04"M\x18': "lz4",
+    b"\x7fELF": "program",
+    b"#!": "program",
+}
+
+
+def runtime_of(file: Path) -> str:
+    """Return the runtime of a model file. Raises ModelRefused for what is no model that is data."""
+    size = file.stat().st_size
+    if size == 0:
+        raise ModelRefused(f"{file.name}: the file is empty; save the model again")
+    if size > MAX_BYTES:
+        raise ModelRefused(f"{file.name}: it has {size:,} bytes, more than {MAX_BYTES:,}; make the model smaller")
+    with file.open("rb") as content:
+        head = content.read(_HEAD)
+    for magic, kind in _PROGRAMS.items():
+        if head.startswith(magic):
+            _refuse(file, kind)
+    if head.startswith(b"CBM1"):
+        return "catboost"
+    if head.startswith((b"tree\n", b"tree\r\n")):
+        return "lightgbm"
+    if _is_xgboost(head):
+        return "xgboost"
+    if head.startswith(b"binf"):
+        raise ModelRefused(f'{file.name}: an old binary format of XGBoost; load it and save_model("model.ubj")')
+    if head[:1] == b"\x08" and b"\x00" in head:  # field 1 of ONNX's ModelProto, the version of the format
+        return "onnx"
+    raise ModelRefused(
+        f"{file.name}: not a model that is known here; XGBoost (.ubj, .json), LightGBM (.txt), CatBoost (.cbm) and "
+        "ONNX (.onnx) are"
+    )
+
+
+def _is_xgboost(head: bytes) -> bool:
+    if head.startswith((b"{L", b"{i", b"{U", b"{I", b"{l")):  # UBJSON: a key and its length's type
+        return b"learner" in head[:64]
+    return (head.lstrip()[:1] == b"{" and b'"learner"' in head) or head.lstrip().startswith(b'{"version"')
+
+
+def _refuse(file: Path, kind: str) -> None:
+    example = 'model.save_model("model.ubj")'
+    if kind in ("pickle", "zlib", "gzip", "bzip2", "xz", "lz4"):
+        compressed = "" if kind == "pickle" else f"(compressed by {kind}, as joblib does) "
+        raise ModelRefused(f"{file.name}: {compressed}{CONVERT.format(example=example)}")
+    if kind == "zip":
+        raise ModelRefused(
+            f"{file.name}: it is a zip archive, as PyTorch and skops write; export the model to ONNX and add that file"
+        )
+    raise ModelRefused(f"{file.name}: it is a program, not a model; add the model's own file")

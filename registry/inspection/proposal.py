@@ -1,0 +1,33 @@
+"""What reading a model's files comes to: a proposal, or a refusal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from serving.schema import ModelSchema
+
+
+class ModelRefused(ValueError):
+    """The files cannot be served; the message names what is wrong in which of them, and the remedy."""
+
+
+@dataclass(frozen=True)
+class ModelProposal:
+    name: str
+    schema: ModelSchema
+    runtime: str
+    options: Mapping[str, Any]
+    """How the runtime feeds the model; see runtimes/."""
+    files: Mapping[str, Path]
+    """By their names in the artifact."""
+    golden: Sequence[Mapping[str, Any]]
+    """Rows of `input` and `output`, by the names that callers write."""
+    golden_source: Literal["expected", "self-made"]
+    evaluation: Mapping[str, Any] | None = None
+    reference: Mapping[str, Any] | None = None
+    """By column, the distribution of the sample's numbers."""
+    trust: Literal["data", "code"] = "data"
+    warnings: Sequence[str] = field(default=())
+    toml: str = ""
+    """A complete model.toml."""

@@ -1,0 +1,44 @@
+"""Writes the complete model.toml of a proposal."""
+
+import json
+from typing import Any
+
+from serving.schema import ModelSchema, SchemaField
+
+_SAID = ("nullable", "choices", "ge", "le", "max_length", "description", "example")
+
+
+def write(name: str, file: str, schema: ModelSchema, *, sample: str | None, key: str | None, label: str | None) -> str:
+    """Return it with every field, so that a rule can be changed where it stands."""
+    head: dict[str, Any] = {
+        "name": name,
+        "title": schema.title,
+        "file": file,
+        "sample": sample,
+        "key": key,
+        "label": label,
+    }
+    head |= {"outputs": [field.name for field in schema.output]}
+    lines = [f"{word} = {_value(value)}" for word, value in head.items() if value is not None]
+    for part, fields in (("input", schema.input), ("output", schema.output)):
+        for field in fields:
+            if field.column != schema.key:
+                lines += ["", f"[{part}.{_value(field.name)}]", f"kind = {_value(field.kind)}", *_rules(field)]
+    return "\n".join(lines) + "\n"
+
+
+def _rules(field: SchemaField) -> list[str]:
+    values = ((word, getattr(field, word)) for word in _SAID)
+    return [
+        f"{word} = {_value(value)}"
+        for word, value in values
+        if value is not None and (word, value) != ("nullable", False)
+    ]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False)  # a string of JSON is one of TOML

@@ -1,0 +1,43 @@
+"""The libraries that run models which are data, one file each: `describe` says what a file holds, `load` loads it."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from runtimes.description import Description
+from serving.artifact import Artifact
+from serving.contract import Predictor
+
+
+class Runtime(NamedTuple):
+    module: str
+    library: str
+    """What has to be installed."""
+    file: str
+    """What the model file is called in an artifact."""
+
+
+RUNTIMES = {
+    "xgboost": Runtime("runtimes.xgboost_model", "xgboost", "model.ubj"),
+    "lightgbm": Runtime("runtimes.lightgbm_model", "lightgbm", "model.txt"),
+    "catboost": Runtime("runtimes.catboost_model", "catboost", "model.cbm"),
+    "onnx": Runtime("runtimes.onnx_model", "onnxruntime", "model.onnx"),
+}
+
+
+def available(runtime: str) -> bool:
+    """Return whether what the runtime needs is installed here."""
+    return runtime in RUNTIMES and find_spec(RUNTIMES[runtime].library) is not None
+
+
+def describe(runtime: str, file: Path) -> Description:
+    """Return what the model file says. The library parses it: call this where a crash or its appetite harms nobody."""
+    found: Description = import_module(RUNTIMES[runtime].module).describe(file)
+    return found
+
+
+def load(found: Artifact) -> Predictor:
+    """Load the model of an artifact, whose manifest names the runtime."""
+    predictor: Predictor = import_module(RUNTIMES[found.manifest["runtime"]].module).load(found)
+    return predictor

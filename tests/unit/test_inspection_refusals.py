@@ -1,0 +1,147 @@
+"""What is no model that is data is refused by its content, runs nothing, and the refusal names the remedy."""
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from registry.inspection import ModelRefused, inspect
+from serving.catalogue import FOLDER
+
+MODEL = FOLDER / "report_scorer" / "artifact" / "1.0.0" / "model.ubj"
+CANARY = "canary"
+
+
+class Runs:
+    """Leaves a file behind when somebody unpickles it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return Path.touch, (Path(self._folder / CANARY),)  # type: ignore[return-value]
+
+
+def model(folder: Path, toml: str = 'file = "model.ubj"\n', sample: str | None = None) -> Path:
+    """Make a folder with a good model, this model.toml and this sample."""
+    made = folder / "churn"
+    made.mkdir()
+    (made / "model.ubj").write_bytes(MODEL.read_bytes())
+    (made / "model.toml").write_text(toml)
+    if sample is not None:
+        (made / "sample.csv").write_text(sample)
+    return made
+
+
+def file(content: bytes, name: str = "model.ubj") -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return make
+
+
+def pickled(folder: Path) -> Path:
+    (folder / "model.ubj").write_bytes(pickle.dumps(Runs(folder)))
+    return folder / "model.ubj"
+
+
+def archive(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "model.onnx", "w") as made:
+        made.writestr("model/data.pkl", pickle.dumps(Runs(folder)))
+    return folder / "model.onnx"
+
+
+def link(folder: Path) -> Path:
+    (folder / "model.ubj").symlink_to(MODEL)
+    return folder / "model.ubj"
+
+
+def linked_inside(folder: Path) -> Path:
+    made = model(folder)
+    (made / "model.ubj").unlink()
+    (made / "model.ubj").symlink_to("/etc/passwd")
+    return made
+
+
+def mlflow(text: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        made = folder / "mlflow"
+        made.mkdir()
+        (made / "MLmodel").write_text(text)
+        (made / "model.ubj").write_bytes(MODEL.read_bytes())
+        (made / "code").mkdir()
+        return made
+
+    return make
+
+
+def code(folder: Path) -> Path:
+    (folder / "model.py").write_text(f"open({str(folder / CANARY)!r}, 'w')")
+    return folder
+
+
+HEADER = "abuse_type,report_text_len,profile_rating,popularity,lifetime_matches_created"
+TOML = 'file = "model.ubj"\nsample = "sample.csv"\n'
+PYFUNC = "flavors:\n  python_function:\n    loader_module: os\n    python_model: python_model.pkl\n"
+BRINGS_CODE = "flavors:\n  xgboost:\n    data: model.ubj\n    code: code\n"
+OUTSIDE = "flavors:\n  xgboost:\n    data: ../../etc/passwd\n"
+TAG = "flavors: !!python/object/apply:os.system ['touch canary']\n"
+BOMB = "a: &a [1, 1]\nb: &b [*a, *a]\nflavors: *b\n"
+
+REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "a pickle that is called a booster": (pickled, "skl2onnx"),
+    "a zip with a pickle": (archive, "export the model to ONNX"),
+    "joblib's compression": (file(b"x\x9c" + bytes(50)), "skl2onnx"),
+    "a program": (file(b"\x7fELF" + bytes(50)), "add the model's own file"),
+    "a script": (file(b"#!/bin/sh\ntouch canary\n"), "add the model's own file"),
+    "an empty file": (file(b""), "save the model again"),
+    "a text": (file(b"hello"), "XGBoost"),
+    "JSON of something else": (file(b'{"a": 1}', "model.json"), "XGBoost"),
+    "XGBoost's old format": (file(b"binf" + bytes(50)), "save_model"),
+    "a damaged booster": (file(MODEL.read_bytes()[:3000]), "save the model again"),
+    "a damaged ONNX": (file(b"\x08\x07\x12\x00" + b"\xff" * 60, "model.onnx"), "save the model again"),
+    "a link": (link, "name the file itself"),
+    "a link inside the folder": (linked_inside, "put the file itself into the folder"),
+    "a file outside the folder": (lambda f: model(f, 'file = "../model.ubj"'), "put the file into it"),
+    "an absolute file": (lambda f: model(f, 'file = "/etc/passwd"'), "put the file into it"),
+    "a file that is not there": (lambda f: model(f, 'file = "other.ubj"'), "there is no file other.ubj"),
+    "an unknown key of model.toml": (lambda f: model(f, TOML + 'loader = "os"\n'), "unknown key"),
+    "a model.toml that is none": (lambda f: model(f, "file ="), "model.toml"),
+    "an output with a word of the API": (lambda f: model(f, 'file = "model.ubj"\noutputs = ["status"]'), "status"),
+    "a model's own code": (code, "export it to ONNX"),
+    "MLflow's pyfunc": (mlflow(PYFUNC), "log the model as xgboost"),
+    "MLflow with code": (mlflow(BRINGS_CODE), "without code_paths"),
+    "MLflow with a file outside": (mlflow(OUTSIDE), "the folder|code_paths"),
+    "YAML that names a class": (mlflow(TAG), "not plain YAML"),
+    "a YAML bomb": (mlflow(BOMB), "aliases"),
+    "two columns of one name": (lambda f: model(f, TOML, f"{HEADER},popularity\n0,1,1,1,1,1\n"), "rename one"),
+    "a right-to-left name": (lambda f: model(f, TOML, f"{HEADER},\u202eid\n0,1,1,1,1,1\n"), "invisible"),
+    "a NUL in a name": (lambda f: model(f, TOML, f"{HEADER},i\0d\n0,1,1,1,1,1\n"), "invisible|NUL"),
+    "a quote in a name": (lambda f: model(f, TOML, f'{HEADER},"i""d"\n0,1,1,1,1,1\n'), "rename the column"),
+    "too many columns": (lambda f: model(f, TOML, ",".join(map(str, range(2000))) + "\n"), "fewer features"),
+    "a short row": (lambda f: model(f, TOML, f"{HEADER}\n0,1\n"), "line 2 has 2 values"),
+    "texts where the model has numbers": (lambda f: model(f, TOML, f"{HEADER}\n0,long,1,1,1\n"), "correct one of them"),
+    "another model's expectation": (lambda f: model(f, TOML, f"{HEADER},expected\n0,1,1,1,1,0.5\n"), "another order"),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), REFUSED.values(), ids=REFUSED)
+def test_it_is_refused_with_the_remedy_and_nothing_runs(
+    make: Callable[[Path], Path], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = make(folder)
+    with pytest.raises(ModelRefused, match=words):
+        inspect(path, name="churn")
+    assert not list(tmp_path.rglob(CANARY))
+
+
+def test_a_name_like_sql_becomes_a_plain_column(tmp_path: Path) -> None:
+    name = "x'; DROP TABLE tasks; --"
+    found = inspect(model(tmp_path, TOML + f'key = "{name}"\n', f"{HEADER},{name}\n0,1,1,1,1,a\n"))
+    assert found.schema.key == "x_drop_table_tasks"

@@ -1,0 +1,45 @@
+"""A stranger finds his way: one public type name stands for one thing in the whole tree, and no file is too long."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+from tests.running import ROOT
+
+ROOMS = (
+    *("handler", "worker", "rescue", "webhooks", "broker", "store", "serving", "models", "migrations"),
+    *("cli", "devstack", "telemetry", "pool", "bench"),
+)
+LINES = 250
+
+
+def test_a_public_type_name_stands_for_one_thing() -> None:
+    places = defaultdict(list)
+    for file in _files():
+        for name in _types(ast.parse((ROOT / file).read_text())):
+            places[name].append(file)
+    assert len(places) > 100
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+def test_no_file_is_longer_than_a_reader_keeps_in_mind() -> None:
+    assert [file for file in _files() if len((ROOT / file).read_text().splitlines()) > LINES] == []
+
+
+def _files() -> list[str]:
+    return [file.relative_to(ROOT).as_posix() for room in ROOMS for file in (ROOT / room).rglob("*.py")]
+
+
+def _types(module: ast.Module) -> Iterator[str]:
+    """Yield the names of a module's public classes and type aliases."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name
+    for node in module.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        for target in targets:
+            if isinstance(target, ast.Name) and re.fullmatch(r"[A-Z]\w*[a-z]\w*", target.id):
+                yield target.id

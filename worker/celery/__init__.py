@@ -1,0 +1,1 @@
+"""All that depends on Celery: its application, tasks, transport, remote control and autoscaler."""

@@ -1,0 +1,94 @@
+"""Follows the registry in the worker's main process: fetches what is to be loaded, and tests it first.
+
+A broadcast may be lost, and an idle process hears nothing from its parent. So each of them looks at the registry's
+revision by itself, once a second: this thread, and the heartbeat of each scoring process.
+"""
+
+import threading
+import time
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from broker.message import queue_of
+from registry.artifacts import ArtifactCache
+from registry.versions import INTERVAL, ModelVersion, Registry
+from serving.artifact import Artifact
+from worker.scoring.live_models import NotYet, Unloadable
+from worker.scoring.self_test import SelfTests, described
+from worker.scoring.wanted import wanted
+
+log = structlog.get_logger(__name__)
+
+
+class ModelWatch:
+    def __init__(self, engine: Engine, cache: ArtifactCache, tests: SelfTests, chosen: list[str]) -> None:
+        self.registry = Registry()
+        self.chosen = chosen
+        self._engine = engine
+        self._cache = cache
+        self._tests = tests
+        self._able: set[str] = set()
+
+    def wait(self) -> None:
+        """Wait for the database, then read the registry and test each version that this worker is to load."""
+        while True:
+            try:
+                return self.turn()
+            except SQLAlchemyError as error:
+                log.warning("models_unread", error=str(error), meaning="the worker waits for the database")
+                time.sleep(INTERVAL)
+
+    def start(self) -> None:
+        """Go on in a thread."""
+        threading.Thread(target=self._run, name="watch models", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(INTERVAL)
+            try:
+                self.turn()
+            except SQLAlchemyError as error:
+                log.warning("models_unread", error=str(error))
+            except Exception:  # whatever it was: a later version may be better
+                log.exception("models_unread")
+
+    def turn(self) -> None:
+        """Read the registry, and fetch and test what is new."""
+        with self._engine.connect() as connection:
+            self.registry.refresh(connection)
+        versions = wanted(self.registry, self.chosen)
+        for version in versions.values():
+            if self._tests.verdict(version) is None:
+                self._test(version)
+        able = {version.model for version in versions.values() if self._tests.verdict(version) == ""}
+        self._able = able | (self._able & versions.keys())  # one whose new version is broken keeps the old one
+
+    def _test(self, version: ModelVersion) -> None:
+        try:
+            with self._engine.connect() as connection:
+                found = self._cache.fetch(connection, version)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            self._tests.refuse(version, described(error))
+        else:
+            self._tests.run(version, found)
+
+    @property
+    def queues(self) -> set[str]:
+        """The queues of the models that this worker can score."""
+        return {queue_of(model) for model in self._able}
+
+    def provide(self, version: ModelVersion) -> Artifact:
+        """Return the files of a version, in a scoring process. Raises NotYet and Unloadable."""
+        verdict = self._tests.verdict(version)
+        if verdict:
+            raise Unloadable(verdict)
+        if verdict is None and self.registry.live.get(version.model) is version:
+            raise NotYet
+        if (found := self._cache.find(version)) is not None:
+            return found
+        with self._engine.connect() as connection:  # it was live once, and tasks that were accepted then still wait
+            return self._cache.fetch(connection, version)

@@ -1,0 +1,1 @@
+"""Scores chunks: claim, predict, finish. Knows neither Celery nor Redis's messages."""
