@@ -99,6 +99,7 @@ class Program:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
+            self.process.wait()
 
 
 def serving(port: int) -> list[str]:

@@ -10,7 +10,7 @@ from kombu import Connection, Consumer, Queue
 from uuid_utils.compat import uuid7
 
 from broker.config import OPTIONS
-from broker.message import queue_of
+from broker.message import Bounds, queue_of
 from broker.redis_broker import RedisBroker
 from devstack.embedded import ServerProcess, start_valkey
 from models.report_scorer.spec import SPEC
@@ -18,6 +18,7 @@ from tests.running import temporary_open_folder
 from worker.celery import transport
 
 QUEUE = queue_of(SPEC.name)
+BOUNDS: Bounds = {SPEC.name: (1, SPEC.time_limit)}.__getitem__
 IMPATIENT = {**OPTIONS["broker_transport_options"], "socket_timeout": 0.3}
 
 
@@ -31,9 +32,10 @@ def valkey() -> Iterator[ServerProcess]:
 
 
 @pytest.fixture
-def connection(valkey: ServerProcess) -> Iterator[Connection]:
+def connection(valkey: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
     """A worker's connection, with two messages in its queue."""
-    RedisBroker(valkey.url, lambda _: (1, 60)).publish([(uuid7(), SPEC.name, 1, 1) for _ in range(2)], alone=True)
+    monkeypatch.setattr(transport.Transport, "bounds", staticmethod(BOUNDS), raising=False)
+    RedisBroker(valkey.url, BOUNDS).publish([(uuid7(), SPEC.name, 1, 1) for _ in range(2)], alone=True)
     with Connection(valkey.url, transport=transport.Transport, transport_options=IMPATIENT) as connection:
         yield connection
 

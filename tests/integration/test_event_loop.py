@@ -1,6 +1,8 @@
 """A worker's event loop loses nothing of what it was reading, and does not wait for what will not come."""
 
 import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from inspect import isgenerator
 from typing import Any
@@ -11,13 +13,17 @@ from kombu import Connection, Consumer, Exchange, Queue
 from kombu.asynchronous import set_event_loop
 from kombu.asynchronous.timer import Timer
 
+import worker.celery.process  # noqa: F401 - sets how long an ending process waits
 from broker.config import OPTIONS, create_celery
 from worker.celery.transport import EventLoop, Transport
+from worker.settings import WorkerSettings
 
 LARGE = 1_000_000
 """Bytes of a result: more than a pipe holds, so that it is mostly read in pieces."""
 
 TURNS = 100
+
+GRACE_SECONDS = WorkerSettings.model_fields["worker_grace_seconds"].default
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -73,6 +79,23 @@ def test_a_result_that_was_half_read_when_redis_went_is_read_to_its_end(loop: Ev
         pool.register_with_event_loop(loop)
         turn_until(loop, lambda whole=whole: len(results) > whole)
     assert set(results) == {bytes(LARGE)}
+
+
+def test_a_worker_stops_soon_that_has_forgotten_a_chunk_under_way(loop: EventLoop, pool: TaskPool) -> None:
+    """Its main process forgets a chunk whose start it has not read yet, and then reads no result of it."""
+    scored: list[bytes] = []
+    pool.apply_async(bytes, callback=scored.append)
+    turn_until(loop, lambda: scored)
+    (pid,) = pool.info["processes"]
+    os.kill(pid, signal.SIGSTOP)
+    pool.apply_async(bytes)
+    for _ in range(TURNS):
+        loop.run_once()
+    pool.flush()
+    os.kill(pid, signal.SIGCONT)
+    began = time.monotonic()
+    pool.stop()
+    assert time.monotonic() - began < GRACE_SECONDS
 
 
 @pytest.mark.parametrize("remove", ["remove", "remove_reader"])

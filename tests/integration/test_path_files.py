@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.path_files import counted, measure
 
-MOST = 27
+MOST = 33
 
 
 def test_a_prediction_crosses_few_files(database_url: str, redis_url: str, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 from wsgiref.simple_server import WSGIServer
 
 import billiard
+import billiard.pool
 import structlog
 from celery import Celery, Task, signals
 from celery.exceptions import Ignore
@@ -36,6 +37,12 @@ from worker.scoring.wanted import refused, wanted
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
+
+# Tenths of a second that an ending process waits for the main process to read its last results. A main process that
+# stops forgets the jobs whose start it has not read yet (https://github.com/celery/celery/pull/6863), and then reads no
+# more results. By default the process would wait for that 30 seconds, longer than a container has to stop. Nothing is
+# lost with an unread result: PostgreSQL has the scores.
+billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 20
 
 ENDED_UNSCORED = frozenset({Status.REVOKED, Status.EXPIRED})
 ONGOING = frozenset({Status.PENDING, Status.STARTED})
