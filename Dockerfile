@@ -1,6 +1,6 @@
 # One target a program with packages of its own: handler, migrate, rescue (webhooks runs from it too), flower; and for the
-# worker one a runtime, worker-xgboost, worker-onnx, worker-ctranslate2 (-gpu), or all of them in one, worker. `make images`
-# builds them all. Plain instructions only, so that the classic builder and BuildKit both build it.
+# worker one a runtime, worker-xgboost, worker-onnx, worker-ctranslate2 (-gpu), or all that the repository's own models need
+# in one, worker; worker-lightgbm and worker-catboost are for models that operators add. `make images` builds them. Plain instructions only, so that the classic builder and BuildKit both build it.
 
 # To pin it: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
 ARG PYTHON_IMAGE=python:3.11-slim
@@ -62,6 +62,14 @@ FROM packages AS worker-ctranslate2-packages
 COPY requirements/worker-ctranslate2.txt /tmp/
 RUN install /tmp/worker-ctranslate2.txt
 
+FROM packages AS worker-lightgbm-packages
+COPY requirements/worker-lightgbm.txt /tmp/
+RUN install /tmp/worker-lightgbm.txt
+
+FROM packages AS worker-catboost-packages
+COPY requirements/worker-catboost.txt /tmp/
+RUN install /tmp/worker-catboost.txt
+
 FROM worker-ctranslate2-packages AS worker-ctranslate2-gpu-packages
 COPY requirements/worker-ctranslate2-gpu.txt /tmp/
 RUN install /tmp/worker-ctranslate2-gpu.txt
@@ -121,6 +129,9 @@ COPY rescue rescue
 COPY webhooks webhooks
 COPY worker worker
 RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
+
+FROM worker-code AS added-models-code
+RUN rm -r models/*/
 
 # The models that an image's runtime can run; `serving.unservable` names the others.
 FROM worker-xgboost-packages AS worker-xgboost-code
@@ -198,6 +209,18 @@ LABEL org.opencontainers.image.title="millrace-worker-ctranslate2-gpu" \
 ENV LD_LIBRARY_PATH=/opt/venv/lib/python3.11/site-packages/nvidia/cublas/lib
 COPY --from=worker-ctranslate2-gpu-packages /opt/venv /opt/venv
 COPY --from=worker-ctranslate2-code /app /app
+
+FROM worker-base AS worker-lightgbm
+LABEL org.opencontainers.image.title="millrace-worker-lightgbm" \
+      org.opencontainers.image.description="Millrace: a worker for models of LightGBM that operators add"
+COPY --from=worker-lightgbm-packages /opt/venv /opt/venv
+COPY --from=added-models-code /app /app
+
+FROM worker-base AS worker-catboost
+LABEL org.opencontainers.image.title="millrace-worker-catboost" \
+      org.opencontainers.image.description="Millrace: a worker for models of CatBoost that operators add"
+COPY --from=worker-catboost-packages /opt/venv /opt/venv
+COPY --from=added-models-code /app /app
 
 FROM worker-base AS worker
 LABEL org.opencontainers.image.title="millrace-worker" \

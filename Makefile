@@ -48,7 +48,7 @@ test-compose: $(VENV)/dev ## bring docker-compose.yml up and use it (needs a Doc
 audit: $(VENV)/dev ## a bill of materials for each image in sbom/, and known vulnerabilities
 	@$(BIN)/python -m tests.audit $(IMAGES)
 
-IMAGES := handler migrate rescue flower pool worker worker-xgboost worker-onnx worker-ctranslate2
+IMAGES := handler migrate rescue flower pool worker worker-xgboost worker-onnx worker-ctranslate2 worker-lightgbm worker-catboost
 TAG ?= latest
 images: ## build every image as millrace-<target>:TAG
 	@for target in $(IMAGES); do \
@@ -67,7 +67,7 @@ test-foreign: $(VENV)/dev ## other people's clients, generators and servers, as 
 soak: $(VENV)/dev ## 26 minutes of load, and whether a program's memory grows: SOAK_SECONDS, SOAK_RATE
 	@$(BIN)/python -m tests.soak
 
-PROGRAMS := handler migrate rescue pool worker worker-xgboost worker-onnx worker-ctranslate2 runtime-lightgbm runtime-catboost \
+PROGRAMS := handler migrate rescue pool worker worker-xgboost worker-onnx worker-ctranslate2 worker-lightgbm worker-catboost \
 	worker-ctranslate2-gpu flower train local bench convert docs
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-emit-index-url \
 	--no-emit-find-links --no-header $(ARGS)

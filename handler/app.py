@@ -17,7 +17,7 @@ from handler.http.docs_page import docs_operations
 from handler.http.endpoint import ApiEndpoint, FixedRoute, RouteCounters, TracedEndpoint
 from handler.http.operation import ANY_METHOD, Operation
 from handler.http.profiling import ProfilingMiddleware
-from handler.routes import endpoints, health, inference_protocol, models, submissions, tasks, workers
+from handler.routes import endpoints, health, inference_protocol, models, submissions, tasks, versions, workers
 from handler.settings import HandlerSettings
 from handler.startup import Settings, read_settings, start_services
 from serving.catalogue import specs
@@ -80,6 +80,7 @@ def api_operations(described: Mapping[str, Spec]) -> list[Operation]:
         *tasks.operations(described),
         *endpoints.operations(described),
         *models.OPERATIONS,
+        *versions.OPERATIONS,
         *workers.OPERATIONS,
         *inference_protocol.operations(described),
         *health.OPERATIONS,

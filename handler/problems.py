@@ -107,6 +107,12 @@ class ProblemKind(Enum):
         "The model has no live version: none was promoted yet, or the model was retired.",
         "Ask the owner of the model to promote a version (`millrace models promote`).",
     )
+    CHANGE_REFUSED = (
+        409,
+        "Change of a model refused",
+        "The model's versions are not in a state in which this change is possible; the detail says why.",
+        "Look at GET /models/<model>/versions, and do what the detail names.",
+    )
     BODY_TOO_LARGE = (
         413,
         "Request body too large",

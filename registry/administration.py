@@ -23,6 +23,10 @@ class RegistryRefused(ValueError):
     """The change is not possible; the message says why, and what to do."""
 
 
+class UnknownVersion(RegistryRefused):
+    """The model has no such version."""
+
+
 @dataclass(frozen=True)
 class NewVersion:
     """What is added.
@@ -164,4 +168,4 @@ def _live(states: Mapping[str, State]) -> str | None:
 
 def _check(model: str, version: str, states: Mapping[str, State]) -> None:
     if version not in states:
-        raise RegistryRefused(f"{model} has no version {version}; it has {', '.join(states)}")
+        raise UnknownVersion(f"{model} has no version {version}; it has {', '.join(states)}")

@@ -1,6 +1,6 @@
 """The libraries that run models which are data, one file each: `describe` says what a file holds, `load` loads it."""
 
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +27,13 @@ RUNTIMES = {
 
 
 def available(runtime: str) -> bool:
-    """Return whether what the runtime needs is installed here."""
-    return runtime in RUNTIMES and find_spec(RUNTIMES[runtime].library) is not None
+    """Return whether what the runtime needs is installed here, be it since this program has started."""
+    if runtime not in RUNTIMES:
+        return False
+    if find_spec(RUNTIMES[runtime].library) is not None:
+        return True
+    invalidate_caches()
+    return find_spec(RUNTIMES[runtime].library) is not None
 
 
 def describe(runtime: str, file: Path) -> Description:

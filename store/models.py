@@ -42,6 +42,13 @@ def versions(connection: Connection) -> list[Row[Any]]:
     return list(connection.execute(query.order_by(model_versions.c.created_at)).all())
 
 
+def versions_of(connection: Connection, model: str) -> list[Row[Any]]:
+    """Return (version, state, runtime, created_at, created_by) of the model's versions, in that order."""
+    shown = [model_versions.c[name] for name in ("version", "state", "runtime", "created_at", "created_by")]
+    query = select(*shown).where(model_versions.c.model == model).order_by(model_versions.c.created_at)
+    return list(connection.execute(query).all())
+
+
 LIVE_MODELS = (
     select(model_versions.c.model).where(model_versions.c.state == State.LIVE).order_by(model_versions.c.model)
 )

@@ -192,3 +192,23 @@ class Platform:
             return ready.status_code == 200 and all(ready.json()["models"][model] for model in self._models())
         except httpx.TransportError:
             return False
+
+
+@contextmanager
+def handler(database_url: str, redis_url: str, logs: Path, **settings: str) -> Iterator[Platform]:
+    """Start a handler and nothing else."""
+    alone = Platform(database_url, redis_url, logs, **settings)
+    program = alone.start_handler()
+    try:
+        eventually(lambda: answers(alone.client))
+        yield alone
+    finally:
+        alone.client.close()
+        program.stop()
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/heartbeat").json() == {"message": "Service Ok"}
+    except httpx.TransportError:
+        return False

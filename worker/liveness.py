@@ -15,10 +15,13 @@ from sqlalchemy.exc import OperationalError
 from broker.broker import PublishFailed
 from broker.redis_broker import RedisBroker
 from broker.settings import BrokerSettings
+from registry import versions
 from registry.versions import Registry
 from store import waiting, workers
 from store.engine import connect
 from store.settings import StoreSettings
+from worker.scoring.wanted import wanted
+from worker.settings import WorkerSettings
 
 MAX_WAIT = timedelta(seconds=30)
 """How long a task may wait while the worker is idle."""
@@ -47,6 +50,8 @@ def _fault(connection: Connection) -> str | None:
     host = socket.gethostname()
     before = workers.activity_of(connection, host)
     if not before.models:
+        if not wanted(versions.read(connection), WorkerSettings().chosen):
+            return None  # it waits for the first model that it can load
         return f"no worker process of {host} was seen ready in the last {workers.ALIVE.total_seconds():.0f} s"
     if before.working or not _waiting(connection, before.models):
         return None

@@ -15,10 +15,11 @@ from sqlalchemy import Connection
 
 from cli.database import database
 from cli.models.change import who_and_why
+from cli.models.install import install
 from cli.models.train import make
 from registry import administration, prediction_tables
 from registry.administration import Added, NewVersion, RegistryRefused
-from registry.inspection import ModelProposal, ModelRefused
+from registry.inspection import ModelProposal, ModelRefused, RuntimeMissing
 from registry.inspection import inspect as read
 from registry.prediction_tables import changing
 from serving.schema import SchemaField, spec_of
@@ -66,7 +67,7 @@ def add(context: click.Context, /, path: Path, by: str, reason: str | None, yes:
         return
     if context.args:
         raise click.NoSuchOption(context.args[0])
-    proposal = _proposal(path, options)
+    proposal = _proposal(path, options, yes=yes)
     _print(proposal)
     with database("models") as engine, TemporaryDirectory() as folder:
         new = _new_version(proposal, Path(folder))
@@ -88,9 +89,15 @@ def add(context: click.Context, /, path: Path, by: str, reason: str | None, yes:
     click.echo(f"  millrace models promote {new.model}" + (f"@{added.version}" if added.version != "1" else ""))
 
 
-def _proposal(path: Path, options: dict[str, Any]) -> ModelProposal:
+def _proposal(path: Path, options: dict[str, Any], *, yes: bool = False) -> ModelProposal:
+    """Read the model. Where its library is not installed beside this command, offer to install it."""
     try:
-        return read(path, **options)
+        try:
+            return read(path, **options)
+        except RuntimeMissing as missing:
+            if not install(missing.runtime, yes=yes):
+                raise
+            return read(path, **options)
     except ModelRefused as refused:
         sys.exit(f"millrace models: {refused}")
 

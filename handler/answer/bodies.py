@@ -7,11 +7,12 @@ from operator import or_
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, RootModel, create_model
+from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
 from handler.http.openapi_problems import EXAMPLE_ID, FieldError
 from handler.models import answered_fields
 from serving.contract import Spec, per_spec
+from store.model_tables import State
 from store.states import Status
 
 
@@ -56,9 +57,11 @@ class TaskPage(BaseModel):
 class ServedModel(BaseModel):
     name: str = Field(examples=["report_scorer"])
     title: str = Field(examples=["Ranks abuse reports by priority"])
-    version: str = Field(description="The version that workers load when they start", examples=["1.0.0"])
+    version: str = Field(description="The live version", examples=["1.0.0"])
+    runtime: str = Field(description="What a worker needs to load it", examples=["xgboost"])
     submit: str = Field(description="Where its inputs go", examples=["/models/report_scorer/submit"])
     processes: int = Field(description="Worker processes that have it loaded now", examples=[1])
+    unloaded: str | None = Field(description="Why no worker has it loaded; its tasks wait", examples=[None])
 
 
 class ModelCard(ServedModel):
@@ -68,6 +71,72 @@ class ModelCard(ServedModel):
     evaluation: dict[str, Any] = Field(
         description="Metrics on data that training did not see", examples=[{"model": {"roc_auc": 0.9}}]
     )
+
+
+class VersionSummary(BaseModel):
+    """A version of a model. It never changes, but for its state."""
+
+    version: str = Field(examples=["2"])
+    state: State = Field(examples=[State.CANDIDATE])
+    runtime: str = Field(examples=["xgboost"])
+    created_at: datetime = Field(examples=["2026-01-31T09:00:00.000000Z"])
+    created_by: str = Field(examples=["ada"])
+    processes: int = Field(description="Worker processes that have it loaded now", examples=[0])
+
+
+class VersionEvent(BaseModel):
+    """What became of a version, who did it, and why."""
+
+    at: datetime = Field(examples=["2026-01-31T09:00:00.000000Z"])
+    version: str = Field(examples=["2"])
+    event: str = Field(examples=["promoted"])
+    old_state: State | None = Field(examples=[State.CANDIDATE])
+    new_state: State = Field(examples=[State.LIVE])
+    by: str = Field(examples=["ada"])
+    reason: str | None = Field(examples=["better on last week's reports"])
+
+
+Reason = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
+
+
+EVERY_VERSION = "all"
+"""What to retire instead of one version."""
+
+VersionName = Annotated[str, Field(max_length=64, pattern=r"^[^\x00]+$")]
+
+
+class Promotion(BaseModel):
+    """Which version is to be live, and why: for the model's events."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: VersionName | None = Field(default=None, description="By default the one added last", examples=["2"])
+    reason: Reason | None = Field(default=None, examples=["better on last week's reports"])
+
+
+class Retirement(BaseModel):
+    """What is to be retired, and why: for the model's events."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: VersionName = Field(
+        description=f"One version, which is not live; or {EVERY_VERSION}: the whole model", examples=["1"]
+    )
+    reason: Reason | None = Field(default=None, examples=["replaced by churn_monthly"])
+
+
+class RollbackReason(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason | None = Field(default=None, examples=["too many false alarms"])
+
+
+class VersionChanged(BaseModel):
+    """The change is stored. Workers and handlers follow within seconds."""
+
+    model: str = Field(examples=["churn"])
+    versions: list[str] = Field(description="The versions whose state this changed to", examples=[["2"]])
+    state: State = Field(examples=[State.LIVE])
 
 
 class LoadedModel(BaseModel):
@@ -115,7 +184,7 @@ class Readiness(BaseModel):
     )
     unloaded: dict[str, str] = Field(
         default={},
-        description="Models that a worker could not load, with the worker's host and the reason",
+        description="Models that no worker has loaded, or that one could not load, with the reason",
         examples=[{}],
     )
 

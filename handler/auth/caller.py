@@ -12,6 +12,8 @@ EVERY_ROLE = frozenset(Role)
 SUBMITTERS = frozenset({Role.SUBMIT, Role.ADMIN})
 CHANGERS = frozenset({Role.SUBMIT, Role.OPERATE, Role.ADMIN})
 """The roles that cancel and replay tasks: `submit` its own, the others every client's."""
+OPERATORS = frozenset({Role.OPERATE, Role.ADMIN})
+"""The roles that change which version of a model is live."""
 
 _MASKED = frozenset({Role.READ, Role.OPERATE})
 

@@ -9,9 +9,9 @@ from handler.http.body import model_response
 from handler.http.operation import Operation, success
 from handler.http.request import ApiRequest
 from handler.problems import NOT_READY
-from handler.routes.models import ready_processes
+from handler.routes.models import loaded_models
 from handler.services import Services
-from store import outage, workers
+from store import outage
 
 
 async def heartbeat(request: ApiRequest, services: Services, client: str | None) -> Response:
@@ -76,13 +76,11 @@ async def readiness(services: Services) -> Readiness:
         else:
             detail = f"{revision} is newer than this handler, which needs {lacking}: run the release that made it"
         return Readiness(ready=False, postgres="ok", schema_revision=detail, models=nobody)
-    processes = await ready_processes(services)
-    async with services.vital.connect() as connection:
-        unloaded = await workers.unloaded(connection)
+    loaded = await loaded_models(services)
     return Readiness(
         ready=True,
         postgres="ok",
         schema_revision="ok",
-        models={name: processes[name] for name in services.models.live},
-        unloaded=unloaded,
+        models={name: loaded.processes[name] for name in services.models.live},
+        unloaded=loaded.unloaded,
     )

@@ -29,7 +29,7 @@ from handler.protocol.bodies import (
     TensorMetadata,
 )
 from handler.routes.health import readiness
-from handler.routes.models import ready_processes
+from handler.routes.models import loaded_models
 from handler.services import Services
 from handler.submit import submission, validation
 from handler.submit.submission import accept_and_wait, requested_options
@@ -55,7 +55,7 @@ async def ready(request: ApiRequest, services: Services, client: str | None) -> 
 async def model_ready(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Say whether a living worker process has the model loaded."""
     spec = _chosen(request, services).spec
-    if not (await ready_processes(services))[spec.name]:
+    if not (await loaded_models(services)).processes[spec.name]:
         detail = f"No worker has {spec.name} loaded; submissions are accepted, and wait for one."
         raise RequestRefused(ProblemKind.MODEL_NOT_LOADED, detail)
     return model_response(ModelReady(name=spec.name, ready=True))
@@ -79,7 +79,7 @@ async def metadata(request: ApiRequest, services: Services, client: str | None) 
 async def index(request: ApiRequest, services: Services, client: str | None) -> Response:
     """List the models, and whether a worker has each loaded."""
     asked = codec.parse_as(IndexRequest, await services.bodies.read(request) or b"{}")
-    processes = await ready_processes(services)
+    processes = (await loaded_models(services)).processes
     models = [
         IndexedModel(
             name=model.name,

@@ -1,6 +1,7 @@
 """What is served, and how well."""
 
 from collections import Counter
+from typing import NamedTuple
 
 from starlette.responses import Response
 
@@ -17,18 +18,17 @@ from store import workers
 
 async def list_models(request: ApiRequest, services: Services, client: str | None) -> Response:
     """List the served models."""
-    processes = await ready_processes(services)
-    return model_response([_served(model, processes[model.name]) for model in services.models.live.values()])
+    loaded = await loaded_models(services)
+    return model_response([_served(model, loaded) for model in services.models.live.values()])
 
 
 async def read_model(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Return a model's schemas, version and evaluation."""
     model = services.models.get(request.path_params["model"])
     spec = model.spec
-    processes = await ready_processes(services)
     return model_response(
         ModelCard(
-            **_served(model, processes[model.name]).model_dump(),
+            **_served(model, await loaded_models(services)).model_dump(),
             max_inputs=spec.max_inputs,
             input=spec.input.model_json_schema(),
             output=spec.output.model_json_schema(),
@@ -55,21 +55,34 @@ OPERATIONS = [
 ]
 
 
-async def ready_processes(services: Services) -> Counter[str]:
-    """Return how many living worker processes have each model loaded."""
+class LoadedModels(NamedTuple):
+    processes: Counter[str]
+    """How many living worker processes have each model loaded."""
+    unloaded: dict[str, str]
+    """Why, for each live model that none has loaded, and for others that some worker could not load."""
+
+
+async def loaded_models(services: Services) -> LoadedModels:
+    """Return what the workers have loaded."""
     async with services.vital.connect() as connection:
         rows = await workers.ready(connection)
-    count: Counter[str] = Counter()
+        unloaded = await workers.unloaded(connection)
+    processes: Counter[str] = Counter()
     for row in rows:
-        count[row.model] += row.processes
-    return count
+        processes[row.model] += row.processes
+    for name, model in services.models.live.items():
+        if not processes[name] and name not in unloaded:
+            unloaded[name] = f"no worker has loaded it: start one that has the runtime {model.version.runtime}"
+    return LoadedModels(processes, unloaded)
 
 
-def _served(model: KnownModel, processes: int) -> ServedModel:
+def _served(model: KnownModel, loaded: LoadedModels) -> ServedModel:
     return ServedModel(
         name=model.name,
         title=model.spec.title,
         version=model.version.version,
+        runtime=model.version.runtime,
         submit=f"/models/{model.name}/submit",
-        processes=processes,
+        processes=loaded.processes[model.name],
+        unloaded=loaded.unloaded.get(model.name),
     )

@@ -1,6 +1,6 @@
 """Reads a model's files and proposes what they would become: nothing in them runs, and nothing is stored."""
 
 from registry.inspection.inspect import inspect
-from registry.inspection.proposal import ModelProposal, ModelRefused
+from registry.inspection.proposal import ModelProposal, ModelRefused, RuntimeMissing
 
-__all__ = ["ModelProposal", "ModelRefused", "inspect"]
+__all__ = ["ModelProposal", "ModelRefused", "RuntimeMissing", "inspect"]

@@ -105,7 +105,7 @@ def main(memory: int) -> None:
         answer = Reply(msgspec.Raw(msgspec.json.encode(_do(order))))
     except ImportError as error:
         answer = Reply(
-            refused=f"reading it needs {error.name or error}; install requirements/runtime-{order.runtime}.txt"
+            refused=f"reading it needs {error.name or error}; install requirements/worker-{order.runtime}.txt"
         )
     except Exception as error:  # each library has its own for a file that it cannot read
         answer = Reply(refused=_in_one_line(error))

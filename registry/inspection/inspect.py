@@ -12,10 +12,10 @@ import msgspec
 from registry.inspection import child, evaluation, fields, source, toml
 from registry.inspection.child import Order
 from registry.inspection.fields import EXPECTED
-from registry.inspection.proposal import ModelProposal, ModelRefused
+from registry.inspection.proposal import ModelProposal, ModelRefused, RuntimeMissing
 from registry.inspection.sample import Sample, read_sample
 from registry.inspection.source import Source
-from runtimes import RUNTIMES
+from runtimes import RUNTIMES, available
 from runtimes.description import Description
 from runtimes.tabular import TabularOptions
 from serving import drift, wire
@@ -80,6 +80,8 @@ def inspect(
 
 
 def _describe(found: Source) -> Description:
+    if not available(found.runtime):
+        raise RuntimeMissing(found.runtime, found.file.name)
     described = msgspec.json.decode(child.ask(Order(found.runtime, str(found.file.absolute()))), type=Description)
     if not described.features:
         raise ModelRefused(f"{found.file.name}: the model reads no features")

@@ -12,6 +12,14 @@ class ModelRefused(ValueError):
     """The files cannot be served; the message names what is wrong in which of them, and the remedy."""
 
 
+class RuntimeMissing(ModelRefused):
+    """The library that reads the file is not installed here."""
+
+    def __init__(self, runtime: str, file: str) -> None:
+        super().__init__(f"{file}: reading it needs {runtime}; install requirements/worker-{runtime}.txt")
+        self.runtime = runtime
+
+
 @dataclass(frozen=True)
 class ModelProposal:
     name: str

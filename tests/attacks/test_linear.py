@@ -16,8 +16,7 @@ import pytest
 from models.text_classifier import features
 from models.translator.sentences import sentences
 from tests.attacks.raw import LAST, answered
-from tests.integration.test_handler_alone import handler
-from tests.running import Platform
+from tests.running import Platform, handler
 
 GROWTH = 10
 """Of 4 times the bytes; 16 is quadratic, and what is measured is never quite still."""

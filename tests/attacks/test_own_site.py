@@ -10,8 +10,7 @@ from pydantic import ValidationError
 from handler.auth.same_origin import KNOWN, SameOrigin
 from handler.settings import HandlerSettings
 from models.image_classifier.examples import EIGHT
-from tests.integration.test_handler_alone import handler
-from tests.running import REPORT, Platform
+from tests.running import REPORT, Platform, handler
 
 REBOUND = [
     *("evil.example.com", "evil.example.com:8081", "127.0.0.1.evil.example.com", "localhost.evil.example.com"),

@@ -16,8 +16,7 @@ import pytest
 import trustme
 
 from tests.attacks.raw import BODY, post, statuses
-from tests.integration.test_handler_alone import handler
-from tests.running import REPORT, ROOT, Platform, eventually, free_port, temporary_open_folder
+from tests.running import REPORT, ROOT, Platform, eventually, free_port, handler, temporary_open_folder
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 CONF = (ROOT / "deploy" / "proxy" / "nginx.conf").read_text(encoding="utf-8")

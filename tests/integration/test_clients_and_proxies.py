@@ -11,8 +11,7 @@ import pytest
 from handler.auth.authentication import _network
 from handler.settings import HandlerSettings
 from tests.attacks.raw import answered, statuses
-from tests.integration.test_handler_alone import answers, handler
-from tests.running import REPORT, Platform, eventually
+from tests.running import REPORT, Platform, answers, eventually, handler
 from tests.scraping import sample
 
 GETS = [

@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
@@ -19,27 +17,7 @@ from sqlalchemy import Engine, text
 
 from migrations.revisions import config, upgrade
 from tests.conftest import as_app
-from tests.running import REPORT, ROOT, Platform, eventually, free_port
-
-
-@contextmanager
-def handler(database_url: str, redis_url: str, logs: Path, **settings: str) -> Iterator[Platform]:
-    """Start a handler and nothing else."""
-    alone = Platform(database_url, redis_url, logs, **settings)
-    program = alone.start_handler()
-    try:
-        eventually(lambda: answers(alone.client))
-        yield alone
-    finally:
-        alone.client.close()
-        program.stop()
-
-
-def answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/heartbeat").json() == {"message": "Service Ok"}
-    except httpx.TransportError:
-        return False
+from tests.running import REPORT, ROOT, eventually, free_port, handler
 
 
 def count(engine: Engine, table: str) -> int:

@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from handler.settings import HandlerSettings
 from tests.conftest import NewClient
-from tests.integration.test_handler_alone import handler
-from tests.running import REPORT, Platform
+from tests.running import REPORT, Platform, handler
 
 ORIGIN = "https://app.example.com"
 

@@ -17,8 +17,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from serving import artifact, catalogue
 from serving.contract import Column, Spec
 from tests.conftest import NewClient
-from tests.integration.test_handler_alone import handler
-from tests.running import REPORT, ROOT, Platform, eventually
+from tests.running import REPORT, ROOT, Platform, eventually, handler
 
 TYPES: dict[str, Any] = {
     "text": np.object_,

@@ -15,6 +15,7 @@ from tests.running import REPORT, Platform, eventually
 
 SUBMITS = {Role.SUBMIT, Role.ADMIN}
 CHANGES = {Role.SUBMIT, Role.OPERATE, Role.ADMIN}
+OPERATES = {Role.OPERATE, Role.ADMIN}
 OTHERS = [role for role in Role if role is not Role.SUBMIT]
 MASKED = {Role.READ, Role.OPERATE}
 TEXT = {"text": "Das ist mein Haus.", "source": "de", "target": "en", "id": "letter-7"}
@@ -33,6 +34,8 @@ def allowed(verb: str, path: str) -> set[Role]:
     """Return the roles that may use an operation, by rule and not by the handler's own table."""
     if verb == "get" or path == "/v2/repository/index":
         return {*Role}
+    if path.endswith(("/promote", "/rollback", "/retire")):
+        return OPERATES
     return CHANGES if path.endswith(("/cancel", "/replay")) else SUBMITS
 
 

@@ -101,8 +101,8 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_at_work(
     ids = processes(platform).keys()
     change(engine, administration.add, broken(tmp_path, "9.9.9"), "ada")
     change(engine, administration.promote, "report_scorer", "9.9.9", "ada")
-    unloaded = eventually(lambda: platform.client.get("/health/ready").json().get("unloaded"))
-    assert "9.9.9" in unloaded["report_scorer"]
+    unloaded = eventually(lambda: platform.client.get("/health/ready").json()["unloaded"].get("report_scorer"))
+    assert "9.9.9" in unloaded
     assert predict(platform)["model_version"] == "1.0.0"
     assert processes(platform).keys() == ids
 

@@ -18,8 +18,7 @@ from store import outage
 from store.engine import connect, connect_async
 from store.tables import APP
 from tests.conftest import Servers
-from tests.integration.test_handler_alone import handler
-from tests.running import REPORT, Platform, eventually
+from tests.running import REPORT, Platform, eventually, handler
 
 ROLE = "refused"
 

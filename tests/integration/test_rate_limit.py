@@ -7,8 +7,7 @@ import httpx
 
 from store import keys
 from store.engine import connect
-from tests.integration.test_handler_alone import handler
-from tests.running import REPORT
+from tests.running import REPORT, handler
 
 
 def test_a_client_over_its_limit_is_told_when_to_come_back(database_url: str, redis_url: str, tmp_path: Path) -> None:

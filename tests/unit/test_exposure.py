@@ -7,6 +7,7 @@ import yaml  # type: ignore[import-untyped]
 
 from tests.running import ROOT
 
+WORKERS = ("worker", "worker-lightgbm", "worker-catboost")
 COMPOSES = sorted(ROOT.glob("docker-compose*.yml"))
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 
@@ -77,7 +78,7 @@ def test_each_container_mounts_the_passwords_that_it_needs_and_is_told_none() ->
             "flower": "flower",
             "grafana": "grafana",
         }
-        may |= {"celery-exporter": "redis", **dict.fromkeys(("worker", "rescue", "webhooks"), "app redis")}
+        may |= {"celery-exporter": "redis", **dict.fromkeys((*WORKERS, "rescue", "webhooks"), "app redis")}
         may["handler"] = "app redis" if file.name == "docker-compose.yml" else "app"
         for name, service in services.items():
             if name == "passwords" or "extends" in service:

@@ -1,0 +1,191 @@
+"""The versions of a model, and which of them is live. (Adding one is a command of the owner: it makes tables.)"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from handler.answer.bodies import (
+    EVERY_VERSION,
+    Promotion,
+    Retirement,
+    RollbackReason,
+    VersionChanged,
+    VersionEvent,
+    VersionSummary,
+)
+from handler.auth.caller import EVERY_ROLE, OPERATORS
+from handler.http import body
+from handler.http.body import JSON, model_response, parse_json
+from handler.http.json_schema import inlined
+from handler.http.operation import Operation, success
+from handler.http.request import ApiRequest
+from handler.problems import ProblemKind, RequestRefused
+from handler.services import Services
+from handler.submit import validation
+from registry import administration
+from registry.administration import RegistryRefused, UnknownVersion
+from store import models, workers
+from store.model_tables import State
+
+ANONYMOUS = "anonymous"
+"""Who does it, in the events, with AUTH=off."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+async def list_versions(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """List a model's versions, the oldest first."""
+    name = await _model(request, services)
+
+    def read(connection: Connection) -> list[VersionSummary]:
+        loaded = workers.processes_by_version(connection)
+        rows = models.versions_of(connection, name)
+        return [VersionSummary(**row._asdict(), processes=loaded.get((name, row.version), 0)) for row in rows]
+
+    return model_response(await _read(services, read))
+
+
+async def list_events(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """List what became of a model's versions, the oldest first."""
+    name = await _model(request, services)
+
+    def read(connection: Connection) -> list[VersionEvent]:
+        return [VersionEvent(**row._asdict()) for row in models.events(connection, name)]
+
+    return model_response(await _read(services, read))
+
+
+async def promote(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """Make a version live, by default the one that was added last."""
+    name, by = await _model(request, services), client or ANONYMOUS
+    asked = await _body(request, services, Promotion)
+
+    def change(connection: Connection) -> VersionChanged:
+        version = administration.promote(connection, name, asked.version, by, asked.reason)
+        return VersionChanged(model=name, versions=[version], state=State.LIVE)
+
+    return await _changed(services, change)
+
+
+async def rollback(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """Make the version live that was live before."""
+    name, by = await _model(request, services), client or ANONYMOUS
+    asked = await _body(request, services, RollbackReason)
+
+    def change(connection: Connection) -> VersionChanged:
+        version = administration.roll_back(connection, name, by, asked.reason)
+        return VersionChanged(model=name, versions=[version], state=State.LIVE)
+
+    return await _changed(services, change)
+
+
+async def retire(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """Take a whole model out of use, or one version of it. Its waiting tasks end; its results stay readable."""
+    name, by = await _model(request, services), client or ANONYMOUS
+    asked = await _body(request, services, Retirement)
+
+    def change(connection: Connection) -> VersionChanged:
+        version = None if asked.version == EVERY_VERSION else asked.version
+        versions = administration.retire(connection, name, version, by, asked.reason)
+        return VersionChanged(model=name, versions=versions, state=State.RETIRED)
+
+    return await _changed(services, change)
+
+
+def _takes(model: type[BaseModel]) -> dict[str, Any]:
+    schema = {JSON: {"schema": inlined(model.model_json_schema())}}
+    return {"requestBody": {"required": model is Retirement, "content": schema}}
+
+
+_MODEL = "/models/{model}"
+_CHANGED = success(VersionChanged, "The change is stored")
+_PROBLEMS = (
+    *(ProblemKind.UNKNOWN_MODEL, ProblemKind.CHANGE_REFUSED, ProblemKind.INVALID_INPUT, ProblemKind.INVALID_JSON),
+    *(ProblemKind.WRONG_CONTENT_TYPE, ProblemKind.WRONG_CONTENT_ENCODING, *body.PROBLEMS),
+)
+_OF_VERSION = (*_PROBLEMS, ProblemKind.UNKNOWN_VERSION)
+
+OPERATIONS = [
+    Operation(
+        *("GET", f"{_MODEL}/versions", list_versions, "models"),
+        responses=success(list[VersionSummary], "Every version"),
+        problems=(ProblemKind.UNKNOWN_MODEL,),
+        roles=EVERY_ROLE,
+    ),
+    Operation(
+        *("GET", f"{_MODEL}/events", list_events, "models"),
+        responses=success(list[VersionEvent], "Every event"),
+        problems=(ProblemKind.UNKNOWN_MODEL,),
+        roles=EVERY_ROLE,
+    ),
+    Operation(
+        *("POST", f"{_MODEL}/promote", promote, "models"),
+        responses=_CHANGED,
+        problems=_OF_VERSION,
+        request=_takes(Promotion),
+        roles=OPERATORS,
+    ),
+    Operation(
+        *("POST", f"{_MODEL}/rollback", rollback, "models"),
+        responses=_CHANGED,
+        problems=_PROBLEMS,
+        request=_takes(RollbackReason),
+        roles=OPERATORS,
+    ),
+    Operation(
+        *("POST", f"{_MODEL}/retire", retire, "models"),
+        responses=_CHANGED,
+        problems=_OF_VERSION,
+        request=_takes(Retirement),
+        roles=OPERATORS,
+    ),
+]
+
+
+async def _read(services: Services, read: Callable[[Connection], list[Any]]) -> list[Any]:
+    async with services.vital.connect() as connection:
+        return await connection.run_sync(read)
+
+
+async def _model(request: ApiRequest, services: Services) -> str:
+    """Return the name of a model that there is, or was. Raises RequestRefused."""
+    name: str = request.path_params["model"]
+    known = services.models
+    if name not in known.registry.models:
+        await known.refresh()  # it may be newer than the last look
+    if name not in known.registry.models:
+        raise RequestRefused(ProblemKind.UNKNOWN_MODEL, f"There is no model {name!r}.")
+    return name
+
+
+async def _body(request: ApiRequest, services: Services, model: type[M]) -> M:
+    """Read the body; where all in it may be left out, so may the body. Raises RequestRefused."""
+    if model is not Retirement and not request.header(b"content-type") and not await services.bodies.read(request):
+        return model()
+    given = parse_json(await services.bodies.read_as(request, JSON))
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        validation.refuse_invalid(validation.field_errors(error, model, tuple))
+        raise
+
+
+async def _changed(services: Services, change: Callable[[Connection], VersionChanged]) -> Response:
+    """Make the change in one transaction, and look at the registry at once. Raises RequestRefused."""
+    try:
+        async with services.engine.begin() as connection:
+            changed = await connection.run_sync(change)
+    except UnknownVersion as refused:
+        raise RequestRefused(ProblemKind.UNKNOWN_VERSION, _sentence(refused)) from None
+    except RegistryRefused as refused:
+        raise RequestRefused(ProblemKind.CHANGE_REFUSED, _sentence(refused)) from None
+    await services.models.refresh()
+    return model_response(changed)
+
+
+def _sentence(refused: RegistryRefused) -> str:
+    words = str(refused)
+    return f"{words[0].upper()}{words[1:]}."
