@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -142,7 +143,10 @@ def test_two_containers_drain_inside_ten_seconds_and_the_other_finishes(
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     with Platform(database_url, "", tmp_path / "a", **QUICK) as first:
-        task_ids = [first.submit(*[REPORT] * BATCH) for _ in range(30)]
+        task_ids = []
+        while statuses(engine).get("PENDING", 0) < 20:
+            with ThreadPoolExecutor(8) as clients:
+                task_ids += clients.map(lambda _: first.submit(*[REPORT] * BATCH), range(16))
         processes = children(first)
         assert first.handler.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
         assert [process for process in processes if process.is_running()] == []

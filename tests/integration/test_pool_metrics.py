@@ -64,8 +64,9 @@ def scoring(platform: Platform) -> list[psutil.Process]:
 
 
 def background(platform: Platform) -> psutil.Process:
-    (found,) = others(platform)
-    return found
+    (found,) = eventually(lambda: one if len(one := others(platform)) == 1 else None)
+    process: psutil.Process = found
+    return process
 
 
 def others(platform: Platform) -> list[psutil.Process]:
