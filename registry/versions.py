@@ -4,6 +4,7 @@ A program looks at the registry's revision each second, and reads the versions a
 it: PostgreSQL's NOTIFY does not pass a pooler, and a broadcast in Redis may be lost.
 """
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,18 +82,24 @@ class Registry:
         revision = models.revision(connection)
         if revision == self.revision:
             return False
+        rows = models.all_states(connection)
+        unknown = [(row.model, row.version) for row in rows if self.version(row.model, row.version) is None]
+        read = models.contents(connection, unknown) if unknown else []
+        new = {(row.model, row.version): _version(row) for row in read}
         versions: dict[str, dict[str, ModelVersion]] = {}
         states: dict[ModelVersion, State] = {}
-        for row in models.versions(connection):
-            one = self.version(row.model, row.version) or _version(row)
+        for row in rows:
+            one = self.version(row.model, row.version) or new[row.model, row.version]
             versions.setdefault(row.model, {})[row.version] = one
             states[one] = State(row.state)
         live = {one.model: one for one, state in states.items() if state is State.LIVE}
-        for one in self.live.values():
-            if live.get(one.model) is not one:
-                one.forget_spec()
+        replaced = [one for one in self.live.values() if live.get(one.model) is not one]
+        for one in replaced:
+            one.forget_spec()
         self._versions, self._states, self.live = versions, states, dict(sorted(live.items()))
         self.revision = revision
+        if replaced:
+            gc.collect()  # a spec is full of cycles, and Python might come upon them only after many more
         return True
 
     @property

@@ -4,10 +4,10 @@ A change of a model or a version calls `lock` first, so that changes come one af
 revision. The caller commits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from sqlalchemy import Connection, Row, insert, select, text, update
+from sqlalchemy import Connection, Row, Select, insert, select, text, tuple_, update
 
 from store.model_tables import State, model_artifacts, model_events, model_versions, models, registry
 
@@ -36,10 +36,17 @@ def lock(connection: Connection) -> None:
     connection.execute(update(registry).values(revision=registry.c.revision + 1))
 
 
-def versions(connection: Connection) -> list[Row[Any]]:
-    """Return every version with its model's table, in the order in which they were added."""
-    query = select(model_versions, models.c.table_name).join(models)
+def all_states(connection: Connection) -> list[Row[Any]]:
+    """Return (model, version, state) of every version, in the order in which they were added."""
+    query: Select[Any] = select(model_versions.c.model, model_versions.c.version, model_versions.c.state)
     return list(connection.execute(query.order_by(model_versions.c.created_at)).all())
+
+
+def contents(connection: Connection, which: Collection[tuple[str, str]]) -> list[Row[Any]]:
+    """Return these versions, given as (model, version), with their models' tables."""
+    key = tuple_(model_versions.c.model, model_versions.c.version)
+    query = select(model_versions, models.c.table_name).join(models).where(key.in_(which))
+    return list(connection.execute(query).all())
 
 
 def versions_of(connection: Connection, model: str) -> list[Row[Any]]:

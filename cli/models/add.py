@@ -70,7 +70,7 @@ def add(context: click.Context, /, path: Path, by: str, reason: str | None, yes:
     proposal = _proposal(path, options, yes=yes)
     _print(proposal)
     with database("models") as engine, TemporaryDirectory() as folder:
-        new = _new_version(proposal, Path(folder))
+        new = new_version(proposal, Path(folder))
 
         def change(connection: Connection) -> Added:
             added = administration.add(connection, new, by, reason)
@@ -102,7 +102,7 @@ def _proposal(path: Path, options: dict[str, Any], *, yes: bool = False) -> Mode
         sys.exit(f"millrace models: {refused}")
 
 
-def _new_version(proposal: ModelProposal, folder: Path) -> NewVersion:
+def new_version(proposal: ModelProposal, folder: Path) -> NewVersion:
     """Return what is stored: the model's own files, and beside them the golden rows and the evaluation."""
     files = dict(proposal.files)
     write_golden(folder, ((row["input"], row["output"]) for row in proposal.golden))

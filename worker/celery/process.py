@@ -1,5 +1,6 @@
 """What Celery calls in a worker process: its signals, and one Celery task a model, which scores a message's chunk."""
 
+import gc
 import os
 import signal
 import threading
@@ -71,6 +72,7 @@ class WorkerProcess:
 
     def register(self, app: Celery) -> None:
         """Have Celery call this object in the main process and, after the fork, in each worker process."""
+        signals.celeryd_after_setup.connect(_keep_memory_shared, weak=False)
         signals.worker_ready.connect(self._serve_metrics, weak=False)
         signals.worker_shutting_down.connect(self._limit_grace_period, weak=False)
         signals.worker_process_init.connect(self._start, weak=False)
@@ -158,6 +160,12 @@ class WorkerProcess:
         if len(ended.tasks) == len(task_ids) and not ended.failed:
             return None
         return self._scoring.states(task_ids)
+
+
+def _keep_memory_shared(**_: Any) -> None:
+    """Leave what there is before the fork alone: the garbage collector would write into each page of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _report(task: Task, states: Sequence[TaskState]) -> dict[Status, int]:
