@@ -10,7 +10,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin millrace
 COPY deploy/docker/with-secrets /usr/local/bin/
-RUN chmod 755 /usr/local/bin/with-secrets
+# Sockets of models that are code lie in /run/models; each container there has a user of its own.
+RUN chmod 755 /usr/local/bin/with-secrets && install -d -m 1777 /run/models
 WORKDIR /app
 ENTRYPOINT ["with-secrets"]
 
@@ -146,6 +147,19 @@ FROM worker-ctranslate2-packages AS worker-ctranslate2-code
 COPY --from=worker-code /app ./
 RUN python -m serving.unservable > /tmp/unservable && xargs rm -r < /tmp/unservable
 
+
+# For a model that is code: its folder has a Dockerfile of one line, FROM millrace-code-model (docs/how-to/models.md).
+FROM packages AS code-model
+LABEL org.opencontainers.image.title="millrace-code-model" \
+      org.opencontainers.image.description="Millrace: runs a model that is code, apart from the platform"
+COPY runtimes/code_host.py /app/
+ONBUILD USER 0:0
+ONBUILD COPY . /model
+ONBUILD RUN if [ -e /model/requirements.txt ]; then install /model/requirements.txt; fi
+ONBUILD USER 10002:10002
+USER 10002:10002
+HEALTHCHECK NONE
+CMD ["sh", "-c", "exec python /app/code_host.py /model /run/models/$MODEL.sock"]
 
 FROM base AS flower
 LABEL org.opencontainers.image.title="millrace-flower" \

@@ -48,7 +48,7 @@ test-compose: $(VENV)/dev ## bring docker-compose.yml up and use it (needs a Doc
 audit: $(VENV)/dev ## a bill of materials for each image in sbom/, and known vulnerabilities
 	@$(BIN)/python -m tests.audit $(IMAGES)
 
-IMAGES := handler migrate rescue flower pool worker worker-xgboost worker-onnx worker-ctranslate2 worker-lightgbm worker-catboost
+IMAGES := handler migrate rescue flower pool worker worker-xgboost worker-onnx worker-ctranslate2 worker-lightgbm worker-catboost code-model
 TAG ?= latest
 images: ## build every image as millrace-<target>:TAG
 	@for target in $(IMAGES); do \

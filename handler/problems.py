@@ -1,17 +1,10 @@
-"""Every kind of problem that the handler answers with: the only place that knows which error has which HTTP status.
-
-`ProblemKind` is the table. The OpenAPI document and the reference of errors are made from it; everything else raises
-`RequestRefused` with a kind.
-"""
+"""Every kind of problem that the handler answers with: the only place that knows which error has which HTTP status."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from uuid import UUID
 
 MAX_FIELD_ERRORS = 100  # enough to see what is wrong, and an answer that stays small
-
-NOT_READY = 503
-"""The status of a readiness probe that fails. Its body is no problem, as it lists what works as well."""
 
 
 class ProblemKind(Enum):

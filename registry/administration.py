@@ -9,14 +9,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from serving.artifact import sha256
+from serving.artifact import MADE, sha256
 from serving.schema import ModelSchema
 from store import models
 from store.model_tables import State
 from store.models import ModelEvent
-
-DERIVED = ("golden.jsonl", "evaluation.json")
-"""Files that are made of the others, on whichever machine: they do not make a version new."""
 
 
 class RegistryRefused(ValueError):
@@ -90,7 +87,7 @@ def add(connection: Connection, new: NewVersion, by: str, reason: str | None = N
 
 
 def _digest(new: NewVersion, hashes: Mapping[str, str], schema: Any) -> bytes:
-    loaded = {name: digest for name, digest in hashes.items() if name not in DERIVED}
+    loaded = {name: digest for name, digest in hashes.items() if name not in MADE}  # which make no version new
     return hashlib.sha256(msgspec.json.encode((new.runtime, schema, new.manifest, loaded), order="sorted")).digest()
 
 

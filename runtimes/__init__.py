@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runtimes.description import Description
-from serving.artifact import Artifact
+from serving.artifact import CODE, Artifact
 from serving.contract import Predictor
 
 
 class Runtime(NamedTuple):
     module: str
-    library: str
-    """What has to be installed."""
+    library: str | None
+    """What has to be installed here; None: nothing."""
     file: str
     """What the model file is called in an artifact."""
 
@@ -23,6 +23,7 @@ RUNTIMES = {
     "lightgbm": Runtime("runtimes.lightgbm_model", "lightgbm", "model.txt"),
     "catboost": Runtime("runtimes.catboost_model", "catboost", "model.cbm"),
     "onnx": Runtime("runtimes.onnx_model", "onnxruntime", "model.onnx"),
+    CODE: Runtime("runtimes.code_model", None, "model.py"),
 }
 
 
@@ -30,10 +31,11 @@ def available(runtime: str) -> bool:
     """Return whether what the runtime needs is installed here, be it since this program has started."""
     if runtime not in RUNTIMES:
         return False
-    if find_spec(RUNTIMES[runtime].library) is not None:
+    library = RUNTIMES[runtime].library
+    if library is None or find_spec(library) is not None:
         return True
     invalidate_caches()
-    return find_spec(RUNTIMES[runtime].library) is not None
+    return find_spec(library) is not None
 
 
 def describe(runtime: str, file: Path) -> Description:

@@ -33,7 +33,13 @@ PROGRAMS = {"torchscript": ".pt"}
 """Runtime → the format that it needs although it is a program. Allowed only where the manifest names that runtime,
 which an operator chooses by hand (docs/decisions/0006-torchscript.md)."""
 
+CODE = "code"
+"""The runtime of models that are programs, each of which an operator has to allow by name; any file may be in them."""
+
 MANIFEST = "manifest.json"
+
+MADE = ("golden.jsonl", "evaluation.json")
+"""Files that are made of the others when a version is added, on whichever machine."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +80,13 @@ def current(name: str) -> Artifact:
 def verify(artifact: Artifact) -> None:
     """Compare every file with its sha256 in the manifest; raises ArtifactTampered or UnsafeFormat."""
     recorded = artifact.manifest["sha256"]
-    formats = FORMATS | {PROGRAMS[runtime] for runtime in [artifact.manifest.get("runtime")] if runtime in PROGRAMS}
+    runtime = artifact.manifest.get("runtime")
+    formats = FORMATS | {PROGRAMS[runtime]} if runtime in PROGRAMS else FORMATS
     for file in filter(Path.is_file, artifact.path.rglob("*")):
         name = file.relative_to(artifact.path).as_posix()
         if name != MANIFEST and name not in recorded:
             raise ArtifactTampered(f"{file} is not in the manifest")
-        if file.suffix not in formats:
+        if file.suffix not in formats and runtime != CODE:
             raise UnsafeFormat(f"{file}: only {', '.join(sorted(formats))} are allowed")
     for name, expected in recorded.items():
         actual = sha256(artifact.path / name) if (artifact.path / name).is_file() else "missing"

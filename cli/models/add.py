@@ -15,12 +15,14 @@ from sqlalchemy import Connection
 
 from cli.database import database
 from cli.models.change import who_and_why
+from cli.models.code import running
 from cli.models.install import install
 from cli.models.train import make
 from registry import administration, prediction_tables
 from registry.administration import Added, NewVersion, RegistryRefused
 from registry.inspection import ModelProposal, ModelRefused, RuntimeMissing
 from registry.inspection import inspect as read
+from registry.inspection.code import Predict
 from registry.prediction_tables import changing
 from serving.schema import SchemaField, spec_of
 from serving.training import write_golden, write_json
@@ -67,7 +69,7 @@ def add(context: click.Context, /, path: Path, by: str, reason: str | None, yes:
         return
     if context.args:
         raise click.NoSuchOption(context.args[0])
-    proposal = _proposal(path, options, yes=yes)
+    proposal = _proposal(path, options, yes=yes, run=running(yes=yes))
     _print(proposal)
     with database("models") as engine, TemporaryDirectory() as folder:
         new = new_version(proposal, Path(folder))
@@ -89,15 +91,15 @@ def add(context: click.Context, /, path: Path, by: str, reason: str | None, yes:
     click.echo(f"  millrace models promote {new.model}" + (f"@{added.version}" if added.version != "1" else ""))
 
 
-def _proposal(path: Path, options: dict[str, Any], *, yes: bool = False) -> ModelProposal:
+def _proposal(path: Path, options: dict[str, Any], *, yes: bool = False, run: Predict | None = None) -> ModelProposal:
     """Read the model. Where its library is not installed beside this command, offer to install it."""
     try:
         try:
-            return read(path, **options)
+            return read(path, **options, run=run)
         except RuntimeMissing as missing:
             if not install(missing.runtime, yes=yes):
                 raise
-            return read(path, **options)
+            return read(path, **options, run=run)
     except ModelRefused as refused:
         sys.exit(f"millrace models: {refused}")
 
@@ -139,8 +141,10 @@ def _print(proposal: ModelProposal) -> None:
         "runtime": proposal.runtime,
         "files": ", ".join(proposal.files),
         "table": f"{proposal.name}_predictions, and the view {proposal.name}_rows",
-        "trust": "data only: nothing in it runs" if proposal.trust == "data" else "code: it runs as the worker does",
-        "golden rows": f"{len(proposal.golden)}, {_GOLDEN[proposal.golden_source]}",
+        "trust": "data only: nothing in it runs"
+        if proposal.trust == "data"
+        else "code: the operator allows it by its name",
+        "golden rows": f"{len(proposal.golden)}, {_GOLDEN[proposal.golden_source]}" if proposal.golden else "none yet",
     }
     for name, fact in facts.items():
         console.print(Text(f"{name:12}", style="dim") + Text(fact), soft_wrap=True)

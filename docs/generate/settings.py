@@ -12,11 +12,25 @@ from pydantic_settings import BaseSettings
 
 from docs.generate import ROOT, row, table
 
-PACKAGES = ("handler", "worker", "rescue", "webhooks", "store", "broker", "telemetry", "serving", "models")
+PACKAGES = (
+    "handler",
+    "worker",
+    "rescue",
+    "webhooks",
+    "store",
+    "broker",
+    "telemetry",
+    "serving",
+    "registry",
+    "runtimes",
+    "models",
+)
 COMMANDS = ("migrations", "devstack", "cli")
 PROGRAMS = {
     "models": "worker",
     "serving": "serving.provide",
+    "registry": "worker",
+    "runtimes": "worker",
     "migrations": "migrate",
     "devstack": "make up",
     "cli": "millrace",
@@ -32,6 +46,8 @@ TITLES = {
     "Webhook": "Webhooks",
     "Delivery": "Delivery of webhooks",
     "Weights": "Weights that are in no image",
+    "Artifact": "Files of models",
+    "Code": "Models that are code",
     "Up": "make up",
 }
 ORDER = (

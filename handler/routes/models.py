@@ -13,6 +13,7 @@ from handler.http.request import ApiRequest
 from handler.models import KnownModel
 from handler.problems import ProblemKind
 from handler.services import Services
+from serving.artifact import CODE
 from store import workers
 
 
@@ -72,7 +73,9 @@ async def loaded_models(services: Services) -> LoadedModels:
         processes[row.model] += row.processes
     for name, model in services.models.live.items():
         if not processes[name] and name not in unloaded:
-            unloaded[name] = f"no worker has loaded it: start one that has the runtime {model.version.runtime}"
+            runtime = model.version.runtime
+            needed = f"ALLOW_MODEL_CODE={name}" if runtime == CODE else f"the runtime {runtime}"
+            unloaded[name] = f"no worker has loaded it: start one with {needed}"
     return LoadedModels(processes, unloaded)
 
 

@@ -81,12 +81,12 @@ def propose(source: Source, found: Description, sample: Sample | None, key: str 
         made, categories = _input(name, plain_name(name, taken), feature, found, (sample or {}).get(name), kind)
         if name in signature and signature[name].nullable:
             made = msgspec.structs.replace(made, nullable=True)
-        inputs.append(_ruled(made, source.toml.input.get(name)))
+        inputs.append(ruled(made, source.toml.input.get(name)))
         features.append(MatrixColumn(made.column, categories))
         taken.add(made.column)
     key_column = None
     if key is not None and key not in names:
-        inputs.append(_key(key, plain_name(key, taken), (sample or {}).get(key)))
+        inputs.append(key_field(key, plain_name(key, taken), (sample or {}).get(key)))
         key_column = inputs[-1].column
     elif key is not None:
         raise ModelRefused(f"the key {key!r} is a feature of the model; name a column that it does not read")
@@ -184,7 +184,7 @@ def _category(
     return SchemaField(name, column, "text", nullable, choices=chosen, example=chosen[0]), chosen
 
 
-def _key(name: str, column: str, sampled: SampleColumn | None) -> SchemaField:
+def key_field(name: str, column: str, sampled: SampleColumn | None) -> SchemaField:
     if name in ANSWERED:
         raise ModelRefused(
             f"the key cannot be called {name!r}, which is a word of the API's answers; rename the column"
@@ -222,11 +222,11 @@ def _outputs(source: Source, found: Description) -> tuple[list[SchemaField], tup
     for name, one in zip(names, usual, strict=True):
         column = plain_name(name, taken)
         taken.add(column)
-        made.append(_ruled(msgspec.structs.replace(one, name=name, column=column), source.toml.output.get(name)))
+        made.append(ruled(msgspec.structs.replace(one, name=name, column=column), source.toml.output.get(name)))
     return made, classes
 
 
-def _ruled(made: SchemaField, rules: FieldRules | None) -> SchemaField:
+def ruled(made: SchemaField, rules: FieldRules | None) -> SchemaField:
     """Return the field as model.toml has it."""
     if rules is None:
         return made

@@ -9,29 +9,37 @@ from typing import Any
 
 import msgspec
 
-from registry.inspection import child, evaluation, fields, source, toml
+from registry.inspection import child, code, evaluation, fields, source, toml
 from registry.inspection.child import Order
 from registry.inspection.fields import EXPECTED
 from registry.inspection.proposal import ModelProposal, ModelRefused, RuntimeMissing
+from registry.inspection.rows import as_sent, columns_of, golden_rows, self_made
 from registry.inspection.sample import Sample, read_sample
 from registry.inspection.source import Source
 from runtimes import RUNTIMES, available
 from runtimes.description import Description
 from runtimes.tabular import TabularOptions
-from serving import drift, wire
+from serving import drift
+from serving.artifact import CODE
 from serving.contract import Columns
-from serving.schema import ModelSchema, SchemaField, spec_of
-
-GOLDEN = 20
-"""Rows of the sample that every worker checks a loaded model on."""
+from serving.schema import ModelSchema
 
 TOLERANCE = 1e-5
 
 
 def inspect(
-    path: Path, *, name: str | None = None, sample: Path | None = None, key: str | None = None, label: str | None = None
+    path: Path,
+    *,
+    name: str | None = None,
+    sample: Path | None = None,
+    key: str | None = None,
+    label: str | None = None,
+    run: code.Predict | None = None,
 ) -> ModelProposal:
-    """Read a model file, a folder with a model.toml, or an MLflow directory. Raises ModelRefused."""
+    """Read a model file, a folder with a model.toml, or an MLflow directory.
+
+    Nothing in it runs but, with `run`, the model.py of a model that is code. Raises ModelRefused.
+    """
     found = source.find(path, name)
     key, label = key or found.toml.key, label or found.toml.label
     file = sample or found.sample
@@ -39,6 +47,8 @@ def inspect(
     for word, column in (("key", key), ("label", label)):
         if column is not None and rows is not None and column not in rows:
             raise ModelRefused(f"the sample has no column {column!r}, which is to be the {word}")
+    if found.runtime == CODE:
+        return code.propose(found, rows, key, label, file, run)
     described = _describe(found)
     proposed = fields.propose(found, described, rows, key, label)
     schema = proposed.schema
@@ -48,15 +58,11 @@ def inspect(
     warnings = list(proposed.warnings)
     if rows is None:
         warnings.append("without a --sample, kinds are guessed, and golden rows are self-made from zeros and ones")
-    inputs = _self_made(schema) if rows is None else _inputs(schema, rows)
-    columns = _columns(found.name, schema, inputs)
+    inputs = self_made(schema) if rows is None else as_sent(schema, rows)
+    columns = columns_of(found.name, schema, inputs)
     predicted = _predict(found, schema, options, columns)
     outputs = [dict(zip(predicted, row, strict=True)) for row in zip(*predicted.values(), strict=True)]
-    public = {one.column: one.name for one in schema.output}
-    golden = [
-        {"input": row, "output": {public[column]: value for column, value in given.items()}}
-        for row, given in zip(inputs[:GOLDEN], outputs[:GOLDEN], strict=True)
-    ]
+    golden = golden_rows(schema, inputs, predicted)
     is_expected = rows is not None and _check_expected(rows, schema, outputs)
     first = next(iter(predicted.values()))
     judged = None
@@ -86,57 +92,6 @@ def _describe(found: Source) -> Description:
     if not described.features:
         raise ModelRefused(f"{found.file.name}: the model reads no features")
     return described
-
-
-def _inputs(schema: ModelSchema, rows: Sample) -> list[dict[str, Any]]:
-    """Return the sample's rows as callers would send them."""
-    n_rows = len(next(iter(rows.values())).values)
-    columns = {
-        field.name: [_sent(field, value) for value in rows[field.name].values]
-        if field.name in rows
-        else [None] * n_rows
-        for field in schema.input
-    }
-    return [
-        {name: value for name, value in zip(columns, row, strict=True) if value is not None}
-        for row in zip(*columns.values(), strict=True)
-    ]
-
-
-def _sent(field: SchemaField, value: Any) -> Any:
-    if value is None:
-        return None
-    if field.kind == "double":
-        return float(value)
-    return str(value) if field.kind == "text" else int(value) if field.kind == "bigint" else value
-
-
-def _self_made(schema: ModelSchema) -> list[dict[str, Any]]:
-    """Return rows of zeros, of ones and, where everything may be missing, of nothing."""
-    features = [field for field in schema.input if field.column != schema.key]
-    made: list[dict[str, Any]] = [{field.name: _invented(field, number) for field in features} for number in (0, 1, 2)]
-    return [*made, {}] if all(field.nullable for field in features) else made
-
-
-def _invented(field: SchemaField, number: int) -> Any:
-    if field.choices:
-        return field.choices[number % len(field.choices)]
-    value = max(number, field.ge or number) if field.ge is not None else number
-    value = min(value, field.le) if field.le is not None else value
-    if field.kind == "boolean":
-        return bool(number % 2)
-    return (
-        float(value) if field.kind == "double" else int(value) if field.kind in ("integer", "bigint") else str(number)
-    )
-
-
-def _columns(name: str, schema: ModelSchema, inputs: Sequence[Mapping[str, Any]]) -> Columns:
-    """Return the rows' columns, by the way that a submission takes. Raises ModelRefused for a row that breaks it."""
-    try:
-        spec = spec_of(name, f"{name}_predictions", schema)
-        return wire.columns(spec, wire.decoder(spec).decode(msgspec.json.encode(inputs)))
-    except (TypeError, ValueError) as error:
-        raise ModelRefused(f"the sample breaks the schema: {error}") from None
 
 
 def _predict(found: Source, schema: ModelSchema, options: TabularOptions, columns: Columns) -> dict[str, list[Any]]:

@@ -4,7 +4,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -13,10 +13,14 @@ from registry.inspection.content import runtime_of
 from registry.inspection.folder import inside
 from registry.inspection.proposal import ModelRefused
 from serving import catalogue
+from serving.artifact import CODE
 
 TOML = "model.toml"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 MAX_TOML = 1_000_000
+
+
+Bound = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
 
 class FieldRules(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,7 +46,9 @@ class ModelToml(msgspec.Struct, forbid_unknown_fields=True):
     outputs: list[str] | None = None
     classes: list[str] | None = None
     personal: list[str] = []
-    max_inputs: int | None = None
+    max_inputs: Bound | None = None
+    max_batch: Bound | None = None
+    time_limit: Annotated[int, msgspec.Meta(ge=1, le=3600)] | None = None
     input: dict[str, FieldRules] = {}
     output: dict[str, FieldRules] = {}
 
@@ -71,9 +77,9 @@ def find(path: Path, name: str | None) -> Source:
         file, runtime, signature = mlflow_folder.read(path)
         return Source(_name(name or toml.name or path.name), file, runtime, toml, _sample(path, toml), signature)
     if (path / "model.py").exists():
-        raise ModelRefused(
-            f"{path / 'model.py'}: a model with code of its own is not supported yet; export it to ONNX instead"
-        )
+        toml = _toml(path)
+        file = inside(path, "model.py", path.name)
+        return Source(_name(name or toml.name or path.name), file, CODE, toml, _sample(path, toml))
     if not (path / TOML).exists():
         return _alone(path, name)
     toml = _toml(path)

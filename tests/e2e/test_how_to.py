@@ -19,6 +19,7 @@ PAGES = sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs" / "h
 RUN = (".venv/bin/millrace", "curl", "printf")
 LEFT_OUT = ("models fetch",)  # from the network
 TASK = "01a1fbff-6bc2-77a0-9580-9b6d17fbabd4"
+CODE = {"ALLOW_MODEL_CODE": "readability"}
 KEY = re.compile(r"mr_([0-9a-f]{16})_\S+")
 
 pytestmark = pytest.mark.timeout(600)
@@ -41,7 +42,7 @@ class Reader:
         done = subprocess.run(
             [BASH, "-euc", text],
             cwd=self.folder,
-            env={**self.up.environment, "KEY": self.key, "password": "secret"},
+            env={**self.up.environment, "KEY": self.key, "password": "secret", **CODE},
             capture_output=True,
             text=True,
             timeout=90,
@@ -62,7 +63,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     metrics = free_ports(4)
     with (
         temporary_open_folder() as folder,
-        make_up(folder / "millrace", checkout / "out", METRICS_PORT=str(metrics)) as up,
+        make_up(folder / "millrace", checkout / "out", METRICS_PORT=str(metrics), **CODE) as up,
     ):
         up.wait_until_ready()
         image = [{"image": DAMAGED, "top_n": 1}]

@@ -22,6 +22,8 @@ ROOMS = (
         "devstack",
         "telemetry",
         "serving",
+        "registry",
+        "runtimes",
         "models",
     ),
     "migrations",

@@ -111,7 +111,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "an unknown key of model.toml": (lambda f: model(f, TOML + 'loader = "os"\n'), "unknown key"),
     "a model.toml that is none": (lambda f: model(f, "file ="), "model.toml"),
     "an output with a word of the API": (lambda f: model(f, 'file = "model.ubj"\noutputs = ["status"]'), "status"),
-    "a model's own code": (code, "export it to ONNX"),
+    "a model's own code": (code, "say what predict returns"),
     "MLflow's pyfunc": (mlflow(PYFUNC), "log the model as xgboost"),
     "MLflow with code": (mlflow(BRINGS_CODE), "without code_paths"),
     "MLflow with a file outside": (mlflow(OUTSIDE), "the folder|code_paths"),

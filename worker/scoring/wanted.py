@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import runtimes
 from registry.versions import ModelVersion, Registry
+from runtimes.code_model import CodeSettings
 from serving import catalogue
+from serving.artifact import CODE
 
 
 def wanted(registry: Registry, chosen: Sequence[str]) -> dict[str, ModelVersion]:
@@ -25,4 +27,6 @@ def _can_load(version: ModelVersion) -> bool:
     """Return whether its runtime is installed here. An image for one runtime has not the others' packages."""
     if version.schema is None:
         return version.model in catalogue.folders()
+    if version.runtime == CODE:
+        return CodeSettings().allows(version.model)
     return runtimes.available(version.runtime)

@@ -1,0 +1,239 @@
+"""A model that is code: allowed by name, run apart from the platform, with packages of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtimes import code_host
+from tests.running import ROOT, Platform, eventually
+
+MODEL = """
+import json, os, sys, time
+import six
+
+print("this is no answer")
+
+
+class Greeter:
+    def __init__(self, words):
+        self.words = words
+
+    def predict(self, columns):
+        for text in columns["a text"]:
+            if text == "hang":
+                time.sleep(600)
+            if text == "die":
+                os._exit(3)
+            if text == "raise":
+                raise ValueError("no such word")
+        print("nor is this")
+        return {
+            "answer": [f"{self.words['hello']} {text}" for text in columns["a text"]],
+            "length": [float(len(text) + (times or 0)) for text, times in zip(columns["a text"], columns["times"])],
+            "told": ["DATABASE_URL" in os.environ or "REDIS_URL" in os.environ] * len(columns["a text"]),
+        }
+
+
+def load(folder):
+    assert six.PY3
+    return Greeter(json.loads((folder / "data" / "words.json").read_text()))
+"""
+TOML = """
+name = "greeter"
+key = "id"
+time_limit = 3
+sample = "sample.csv"
+[input."a text"]
+[input.times]
+kind = "bigint"
+nullable = true
+[output.answer]
+kind = "text"
+[output.length]
+kind = "double"
+ge = 0
+[output.told]
+kind = "boolean"
+"""
+SIX = "six==1.16.0 --hash=sha256:8abb2f1d86890a2dfb989f9a77cfcfd3e47c2a354b01111771326f8aa26e0254\n"
+CANARY = "canary"
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "greeter"
+    (made / "data").mkdir(parents=True)
+    (made / "data" / "words.json").write_text('{"hello": "Hello"}')
+    (made / "model.py").write_text(MODEL)
+    (made / "model.toml").write_text(TOML)
+    (made / "sample.csv").write_text("a text,times,id\nyou,2,a\neverybody,,b\n")
+    (made / "requirements.txt").write_text(SIX)
+    return made
+
+
+@contextmanager
+def platform_with(database_url: str, redis_url: str, tmp_path: Path, **settings: str) -> Iterator[Platform]:
+    (tmp_path / "logs").mkdir()
+    given = {"MODEL_CACHE": str(tmp_path / "cache"), "WORKER_MODELS": "", **settings}
+    with Platform(database_url, redis_url, tmp_path / "logs", **given) as platform:
+        yield platform
+
+
+def millrace(database_url: str, cache: Path, *arguments: str, status: int = 0, **settings: str) -> str:
+    environment = {**os.environ, "DATABASE_URL": database_url, "MODEL_CACHE": str(cache), **settings}
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.models", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def score(platform: Platform, *texts: str) -> dict[str, Any]:
+    inputs = [{"a text": text, "id": text} for text in texts]
+    accepted = eventually(lambda: submitted(platform, inputs))
+    task: dict[str, Any] = platform.client.get(f"/task/{accepted}", headers={"Prefer": "wait=50"}).json()
+    return task
+
+
+def submitted(platform: Platform, inputs: list[dict[str, Any]]) -> str | None:
+    answer = platform.client.post("/models/greeter/submit", json=inputs)
+    return answer.json()["task_id"] if answer.status_code == 202 else None
+
+
+def test_code_is_served_apart_from_the_platform(
+    database_url: str, redis_url: str, tmp_path: Path, folder: Path
+) -> None:
+    allowed = {"ALLOW_MODEL_CODE": "other, greeter"}
+    with platform_with(database_url, redis_url, tmp_path, **allowed) as platform:
+        said = millrace(database_url, tmp_path / "cache", "add", str(folder), **allowed)
+        assert "code: the operator allows it by its name" in said
+        assert "greeter version 1 is a candidate" in said
+        millrace(database_url, tmp_path / "cache", "promote", "greeter")
+        task = score(platform, "you", "all")
+        assert (task["answer"], task["length"], task["told"]) == (
+            ["Hello you", "Hello all"],
+            [3.0, 3.0],
+            [False, False],
+        )
+        assert task["id"] == ["you", "all"]
+
+        failed = score(platform, "raise")
+        assert failed["status"] == "FAILURE"
+        assert "no such word" in failed["error"]
+        assert score(platform, "die")["status"] == "FAILURE"
+        late = score(platform, "hang")
+        assert late["status"] == "FAILURE"
+        assert "3 s" in late["error"]
+        assert score(platform, "again")["answer"] == ["Hello again"]
+
+
+def test_code_runs_nowhere_unless_it_is_allowed_there(
+    database_url: str, redis_url: str, tmp_path: Path, folder: Path
+) -> None:
+    canary = tmp_path / CANARY
+    (folder / "model.py").write_text(f"open({str(canary)!r}, 'w')\n{MODEL}")
+    cache = tmp_path / "cache"
+    assert "code: the operator allows it" in millrace(
+        database_url, cache, "inspect", str(folder), ALLOW_MODEL_CODE="greeter"
+    )
+    refused = millrace(database_url, cache, "add", str(folder), status=1, ALLOW_MODEL_CODE="greet")
+    assert "set ALLOW_MODEL_CODE=greeter" in refused
+    assert not canary.exists()
+    millrace(database_url, cache, "add", str(folder), ALLOW_MODEL_CODE="greeter")
+    canary.unlink()
+    with platform_with(database_url, redis_url, tmp_path) as platform:
+        millrace(database_url, cache, "promote", "greeter")
+        models = eventually(lambda: {m["name"]: m for m in platform.client.get("/models").json()}.get("greeter"))
+        assert "ALLOW_MODEL_CODE=greeter" in models["unloaded"]
+        waiting = eventually(lambda: submitted(platform, [{"a text": "you"}]))
+        assert platform.client.get(f"/task/{waiting}", headers={"Prefer": "wait=3"}).json()["status"] == "PENDING"
+    assert not canary.exists()
+
+
+@pytest.fixture
+def container(folder: Path, tmp_path: Path) -> Iterator[Path]:
+    """Run the host as a container would: on a socket, without anything of the platform's."""
+    (folder / "model.py").write_text(MODEL.replace("import six\n", "").replace("assert six.PY3", "pass"))
+    (folder / "requirements.txt").unlink()
+    sockets = tmp_path / "sockets"
+    sockets.mkdir()
+    host = subprocess.Popen(
+        [sys.executable, "-I", code_host.__file__, str(folder), str(sockets / "greeter.sock")], env={}
+    )
+    eventually((sockets / "greeter.sock").exists)
+    yield sockets
+    host.kill()
+    host.wait()
+
+
+def test_code_in_a_container_is_asked_by_its_socket_and_must_be_that_version(
+    database_url: str, redis_url: str, tmp_path: Path, folder: Path, container: Path
+) -> None:
+    settings = {"ALLOW_MODEL_CODE": "greeter", "CODE_MODEL_SOCKETS": str(container)}
+    with platform_with(database_url, redis_url, tmp_path, **settings) as platform:
+        millrace(database_url, tmp_path / "cache", "add", str(folder), **settings)
+        millrace(database_url, tmp_path / "cache", "promote", "greeter")
+        assert score(platform, "you")["answer"] == ["Hello you"]
+        assert score(platform, "hang")["status"] == "FAILURE"
+        assert score(platform, "you")["answer"] == ["Hello you"]
+        (folder / "data" / "words.json").write_text('{"hello": "Bye"}')
+        millrace(database_url, tmp_path / "cache", "add", str(folder), **settings)
+        (folder / "data" / "words.json").write_text('{"hello": "Hello"}')  # as if the image were the old one
+        promoted = millrace(database_url, tmp_path / "cache", "promote", "greeter")
+        assert "another data/words.json than this version" in promoted
+        assert score(platform, "you")["answer"] == ["Hello you"], "the old version stays at work"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model.toml": 'name = "greeter"\n[input.x]\nkind = "text"\n'}, "say what predict returns"),
+        ({"model.toml": 'name = "greeter"\n[output.y]\nkind = "text"\n'}, "say what predict takes"),
+        ({"model.toml": TOML.replace('kind = "text"', "")}, "has no kind"),
+        ({"model.toml": TOML.replace('"text"', '"words"')}, "has the kind 'words'"),
+        ({"golden.jsonl": ""}, "the platform makes a file of this name"),
+        ({"requirements.txt": "six==1.16.0\n"}, "hashes"),
+        ({"requirements.txt": SIX.replace("8abb", "8abc")}, "ERROR"),
+        ({"model.py": "import nothing_of_this_name\n"}, "No module named 'nothing_of_this_name'"),
+        ({"model.py": "raise SystemExit\n"}, "SystemExit"),
+        ({"model.py": "import os\nos._exit(1)\n"}, "its process ended"),
+        ({"model.py": MODEL.replace('"length"', '"width"')}, "returned no 'length'"),
+        ({"model.py": MODEL.replace('* len(columns["a text"])', "* 7")}, "7 values of 'told' for 2 rows"),
+    ],
+)
+def test_a_folder_that_cannot_be_served_is_refused_with_the_remedy(
+    database_url: str, tmp_path: Path, folder: Path, change: dict[str, str], words: str
+) -> None:
+    for name, content in change.items():
+        (folder / name).write_text(content)
+    said = millrace(database_url, tmp_path / "cache", "add", str(folder), status=1, ALLOW_MODEL_CODE="greeter")
+    assert words in said
+    assert "Traceback" not in said.replace("Traceback (most recent call last)", "", said.count('model.py"'))
+
+
+def test_the_host_needs_nothing_but_the_standard_library(folder: Path) -> None:
+    (folder / "model.py").write_text(
+        "def load(folder):\n    pass\ndef predict(columns):\n    return {'y': columns['x']}\n"
+    )
+    frames = [{"kinds": {"x": "bytes"}}, {"columns": {"x": ["QQ==", None]}}]
+    given = b"".join(len(body).to_bytes(4, "big") + body for body in (json.dumps(one).encode() for one in frames))
+    host = [sys.executable, "-I", "-S", code_host.__file__, str(folder)]
+    done = subprocess.run(host, input=given, capture_output=True, check=True, env={})
+    size = int.from_bytes(done.stdout[:4], "big")
+    assert "model.py" in json.loads(done.stdout[4 : 4 + size])["sha256"]
+    assert json.loads(done.stdout[8 + size :]) == {"outputs": {"y": ["QQ==", None]}}
