@@ -135,6 +135,8 @@ def _check_scored(
         if row.position >= len(ids) or input_id != ids[row.position]:
             if times[input_id] == 1:
                 verdict.wrong.append(f"{input_id} of {task.id} at position {row.position}")
+        elif row.model_version != task.model_version:
+            verdict.wrong.append(f"{input_id} of {task.id} by {row.model_version}, the task by {task.model_version}")
         elif fault := expected.fault(submission.model, input_id, row):
             verdict.wrong.append(f"{input_id} of {task.id}: {fault}")
         else:

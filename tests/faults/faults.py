@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from tests.faults import database_faults, message_faults, program_faults, server_faults
+from tests.faults import database_faults, message_faults, model_faults, program_faults, server_faults
 from tests.faults.site import Site
 
 Fault = Callable[[Site, random.Random], None]
@@ -11,6 +11,8 @@ Fault = Callable[[Site, random.Random], None]
 FAULTS: dict[str, Fault] = {
     "worker process killed": program_faults.kill_a_worker_process,
     "worker processes killed in a row": program_faults.kill_worker_processes_in_a_row,
+    "promotion, worker processes killed": model_faults.kill_a_worker_process_in_a_promotion,
+    "promotion, Redis flushed": model_faults.flush_redis_in_a_promotion,
     "worker killed": program_faults.kill_a_worker,
     "worker stopped": program_faults.stop_a_worker_gracefully,
     "worker frozen past its lease": program_faults.freeze_a_worker,

@@ -33,7 +33,7 @@ def store(engine: Engine, submission: Submission) -> UUID:
     with engine.begin() as connection:
         now = func.now()
         task = {"id": task_id, "model": SPEC.name, "n_inputs": len(rows), "status": "SUCCESS", "attempt": 1}
-        connection.execute(tasks.insert().values(**task, started_at=now, finished_at=now))
+        connection.execute(tasks.insert().values(**task, model_version="1.0.0", started_at=now, finished_at=now))
         connection.execute(insert(TABLE), rows)
     return task_id
 
@@ -79,6 +79,7 @@ EXPIRED = "UPDATE tasks SET status = 'EXPIRED', deadline = finished_at"
         (COPY_OF_A_ROW.format(task="task_id", position=3), "duplicated", "a-2"),
         (COPY_OF_A_ROW.format(task="gen_random_uuid()", position=0), "unaccepted", "prediction of"),
         ("UPDATE report_scores SET score = score + 0.00001 WHERE task_id = :task AND position = 1", "wrong", "a-2"),
+        ("UPDATE report_scores SET model_version = '2' WHERE report_id = 'a-2'", "wrong", "by 2, the task by 1.0.0"),
         ("UPDATE report_scores SET popularity = 0 WHERE report_id = 'a-2'", "wrong", "a-2"),
         ("UPDATE tasks SET status = 'STARTED' WHERE id = :task", "unfinished", "STARTED"),
         (f"{UNSCORED}; UPDATE tasks SET status = 'FAILURE', error = 'boom' WHERE id = :task", "failed", "boom"),
