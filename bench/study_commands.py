@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from bench import promotions as promotion_study
 from bench import starting, studies
 from bench.site import servers
 
@@ -73,6 +74,15 @@ def start(times: int) -> None:
         _print(starting.start(own, times))
 
 
+@click.command()
+@click.option("--rate", default=500.0, show_default=True, help="single reports a second")
+@click.option("--rounds", default=7, show_default=True)
+def promotions(rate: float, rounds: int) -> None:
+    """Promote a version and roll it back while reports arrive: how soon, how slow, and what is lost or mixed."""
+    with servers() as own:
+        _print(promotion_study.promotions(own, rate, rounds, _tell))
+
+
 def _print(rows: Iterable[studies.StudyRow]) -> None:
     table: Table | None = None
     for row in rows:
@@ -80,7 +90,8 @@ def _print(rows: Iterable[studies.StudyRow]) -> None:
             table = Table(*row, box=None)
             for column in table.columns[1:]:
                 column.justify = "right"
-        table.add_row(*(f"{value:,}" if isinstance(value, int | float) else value for value in row.values()))
+        shown = (row.get(str(column.header), "") for column in table.columns)
+        table.add_row(*(f"{value:,}" if isinstance(value, int | float) else value for value in shown))
     if table is not None:
         console = Console(highlight=False)
         console.width = max(console.width, 110)
