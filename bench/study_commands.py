@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bench import promotions as promotion_study
 from bench import starting, studies
+from bench import tables as table_study
 from bench.site import servers
 
 
@@ -81,6 +82,14 @@ def promotions(rate: float, rounds: int) -> None:
     """Promote a version and roll it back while reports arrive: how soon, how slow, and what is lost or mixed."""
     with servers() as own:
         _print(promotion_study.promotions(own, rate, rounds, _tell))
+
+
+@click.command()
+@click.option("--predictions", default=5_000_000, show_default=True, help="stored beforehand, over a year")
+def tables(predictions: int) -> None:
+    """Compare a plain table of predictions with one of a partition a month, and what it costs to forget half of it."""
+    with servers() as own:
+        _print(table_study.tables(own, predictions, _tell))
 
 
 def _print(rows: Iterable[studies.StudyRow]) -> None:

@@ -24,6 +24,7 @@ WORDS = {
     "translation": "人生はチョコレートの箱のようなものだ。",
     "inference": '"label":"8"',
     "models": '"text_classifier"',
+    "versions": "is live already",
     "workers": '"status":"idle"|"status":"working"',
     "health": '"ready":true',
     "inference-protocol": '"data":["hockey","space"]',

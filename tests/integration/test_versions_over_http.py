@@ -37,40 +37,43 @@ def test_an_operator_promotes_rolls_back_and_retires(
         administration.add(connection, recalibrated(tmp_path, "1.1.0", 3.0), "ada")
         keys = {role: create(connection, f"the-{role}", role) for role in (Role.OPERATE, Role.SUBMIT)}
     with handler(database_url, redis_url, tmp_path, AUTH="required") as alone:
-        client = httpx.Client(base_url=alone.url, headers={"Authorization": f"Bearer {keys[Role.OPERATE]}"}, timeout=30)
-        submitter = {"Authorization": f"Bearer {keys[Role.SUBMIT]}"}
-        assert versions(client) == {"1.0.0": "live", "1.1.0": "candidate"}
-        refused(client.post(f"{MODEL}/promote", headers=submitter), 403, "role-refused")
+        headers = {"Authorization": f"Bearer {keys[Role.OPERATE]}"}
+        with httpx.Client(base_url=alone.url, headers=headers, timeout=30) as client:
+            submitter = {"Authorization": f"Bearer {keys[Role.SUBMIT]}"}
+            assert versions(client) == {"1.0.0": "live", "1.1.0": "candidate"}
+            refused(client.post(f"{MODEL}/promote", headers=submitter), 403, "role-refused")
 
-        promoted = client.post(f"{MODEL}/promote", json={"reason": "better on last week's reports"})
-        assert promoted.json() == {"model": "report_scorer", "versions": ["1.1.0"], "state": "live"}
-        assert client.get(MODEL).json()["version"] == "1.1.0", "the handler that made the change knows it at once"
-        assert refused(client.post(f"{MODEL}/promote"), 409, "change-refused")["detail"].endswith("is live already.")
-        refused(client.post(f"{MODEL}/promote", json={"version": "7"}), 404, "unknown-version")
-        refused(client.post("/models/nothing/promote"), 404, "unknown-model")
-        refused(client.post("/models/%00/promote"), 404, "unknown-model")
-        refused(client.get("/models/nothing/versions"), 404, "unknown-model")
+            promoted = client.post(f"{MODEL}/promote", json={"reason": "better on last week's reports"})
+            assert promoted.json() == {"model": "report_scorer", "versions": ["1.1.0"], "state": "live"}
+            assert client.get(MODEL).json()["version"] == "1.1.0", "the handler that made the change knows it at once"
+            assert refused(client.post(f"{MODEL}/promote"), 409, "change-refused")["detail"].endswith(
+                "is live already."
+            )
+            refused(client.post(f"{MODEL}/promote", json={"version": "7"}), 404, "unknown-version")
+            refused(client.post("/models/nothing/promote"), 404, "unknown-model")
+            refused(client.post("/models/%00/promote"), 404, "unknown-model")
+            refused(client.get("/models/nothing/versions"), 404, "unknown-model")
 
-        assert client.post(f"{MODEL}/rollback").json()["versions"] == ["1.0.0"]
-        refused(client.post(f"{MODEL}/rollback"), 409, "change-refused")
-        assert versions(client) == {"1.0.0": "live", "1.1.0": "candidate"}
+            assert client.post(f"{MODEL}/rollback").json()["versions"] == ["1.0.0"]
+            refused(client.post(f"{MODEL}/rollback"), 409, "change-refused")
+            assert versions(client) == {"1.0.0": "live", "1.1.0": "candidate"}
 
-        assert client.post(f"{MODEL}/retire", json={"version": "1.1.0"}).json()["state"] == "retired"
-        refused(client.post(f"{MODEL}/retire", json={"version": "1.0.0"}), 409, "change-refused")
-        assert versions(client) == {"1.0.0": "live", "1.1.0": "retired"}
-        assert client.post(f"{MODEL}/retire", json={"version": "all"}).json()["versions"] == ["1.0.0"]
-        scoring = client.post("/submit", json=[REPORT], headers=submitter)
-        refused(scoring, 409, "no-live-version")
+            assert client.post(f"{MODEL}/retire", json={"version": "1.1.0"}).json()["state"] == "retired"
+            refused(client.post(f"{MODEL}/retire", json={"version": "1.0.0"}), 409, "change-refused")
+            assert versions(client) == {"1.0.0": "live", "1.1.0": "retired"}
+            assert client.post(f"{MODEL}/retire", json={"version": "all"}).json()["versions"] == ["1.0.0"]
+            scoring = client.post("/submit", json=[REPORT], headers=submitter)
+            refused(scoring, 409, "no-live-version")
 
-        events = client.get(f"{MODEL}/events").json()[-5:]
-        assert [(one["event"], one["version"], one["by"]) for one in events] == [
-            ("promoted", "1.1.0", "the-operate"),
-            ("replaced", "1.1.0", "the-operate"),
-            ("rolled_back", "1.0.0", "the-operate"),
-            ("retired", "1.1.0", "the-operate"),
-            ("retired", "1.0.0", "the-operate"),
-        ]
-        assert "better on last week's reports" in [one["reason"] for one in client.get(f"{MODEL}/events").json()]
+            events = client.get(f"{MODEL}/events").json()[-5:]
+            assert [(one["event"], one["version"], one["by"]) for one in events] == [
+                ("promoted", "1.1.0", "the-operate"),
+                ("replaced", "1.1.0", "the-operate"),
+                ("rolled_back", "1.0.0", "the-operate"),
+                ("retired", "1.1.0", "the-operate"),
+                ("retired", "1.0.0", "the-operate"),
+            ]
+            assert "better on last week's reports" in [one["reason"] for one in client.get(f"{MODEL}/events").json()]
 
 
 @pytest.mark.parametrize(
