@@ -108,11 +108,13 @@ def _feature_names(source: Source, found: Description, sample: Sample | None, ot
     """Return the features' names: the file's own or, by their order, those of whoever else names them."""
     own = [feature.name for feature in found.features]
     if all(name is not None for name in own):
-        named = cast("list[str]", own)
-        if source.signature is not None and {column.name for column in source.signature} != set(named):
+        signed = [column.name for column in source.signature or ()]
+        known = signed or list(sample or {})
+        plain = {name.replace(" ", "_"): name for name in known}  # as LightGBM writes them
+        named = [name if name in known else plain.get(name, name) for name in cast("list[str]", own)]
+        if signed and set(signed) != set(named):
             raise ModelRefused("MLmodel: its signature names other columns than the model reads; log the model again")
-        plain = {name.replace(" ", "_"): name for name in sample or {}}  # as LightGBM writes them
-        return [name if name in (sample or {}) else plain.get(name, name) for name in named]
+        return named
     for said in (
         list(source.toml.input),
         [column.name for column in source.signature or ()],

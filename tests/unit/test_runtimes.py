@@ -1,6 +1,7 @@
 """Every runtime gives what its library gives, from a file and a sample alone."""
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from skl2onnx import to_onnx
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import runtimes
-from registry.inspection import ModelRefused, inspect
+from registry.inspection import ModelProposal, ModelRefused, inspect
 
 RANDOM = np.random.default_rng(0)
 NUMBERS = RANDOM.normal(size=(300, 3))
@@ -152,18 +153,76 @@ ZOO: list[Callable[[Path], Made]] = [
 ]
 
 
+LOGGED = """
+artifact_path: model
+flavors:
+  {flavour}:
+    code: null
+    data: {data}
+    model_class: {flavour}.Model
+  python_function:
+    data: {data}
+    env: {{conda: conda.yaml, virtualenv: python_env.yaml}}
+    loader_module: mlflow.{flavour}
+    python_version: 3.11.7
+mlflow_version: 2.20.1
+model_uuid: 0d3cf0c6c7be4a3e9d6e0a4d0a6a7c55
+signature:
+  inputs: '{inputs}'
+  outputs: '[{{"type": "double", "required": true}}]'
+utc_time_created: '2026-01-31 09:00:00.000000'
+"""
+"""MLmodel as MLflow's log_model writes it, beside the library's own file."""
+
+TYPES = {"f": "double", "i": "long", "O": "string"}
+
+MLFLOW: list[tuple[str, Callable[[Path], Made]]] = [
+    *(("xgboost", xgboost_binary), ("xgboost", xgboost_classes), ("lightgbm", lightgbm_binary)),
+    *(("catboost", catboost_regression), ("onnx", onnx_binary)),
+]
+
+
+def written(sample: pd.DataFrame, file: Path) -> Path:
+    rows = sample.astype(object).where(sample.notna(), None).to_dict("records")
+    with file.open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, sample.columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
+
+
 @pytest.mark.parametrize("made", ZOO, ids=lambda made: made.__name__)
 def test_a_model_gives_what_its_library_gives(made: Callable[[Path], Made], tmp_path: Path) -> None:
     sample, expected = made(tmp_path / "model")
     (file,) = tmp_path.iterdir()
-    rows = sample.astype(object).where(sample.notna(), None).to_dict("records")
-    with (tmp_path / "sample.csv").open("w", newline="") as written:
-        writer = csv.DictWriter(written, sample.columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    found = inspect(file, name="zoo", sample=tmp_path / "sample.csv")
+    found = inspect(file, name="zoo", sample=written(sample, tmp_path / "sample.csv"))
+    check(found, sample, expected)
+
+
+@pytest.mark.parametrize(("flavour", "made"), MLFLOW, ids=[made.__name__ for _, made in MLFLOW])
+def test_what_mlflow_logged_is_read_without_mlflow(flavour: str, made: Callable[[Path], Made], tmp_path: Path) -> None:
+    folder = tmp_path / "logged"
+    folder.mkdir()
+    sample, expected = made(folder / "model")
+    (file,) = folder.iterdir()
+    inputs = [
+        {"type": TYPES.get(str(kind.kind), "string"), "name": name, "required": not sample[name].hasnans}
+        for name, kind in sample.dtypes.items()
+    ]
+    (folder / "MLmodel").write_text(
+        LOGGED.format(flavour=flavour, data=file.name, inputs=json.dumps(inputs)), encoding="utf-8"
+    )
+    (folder / "conda.yaml").write_text("name: mlflow-env\n")
+    found = inspect(folder, name="zoo", sample=written(sample, tmp_path / "sample.csv"))
+    check(found, sample, expected)
+    assert [one.nullable for one in found.schema.input] == [not one["required"] for one in inputs]
+
+
+def check(found: ModelProposal, sample: pd.DataFrame, expected: Any) -> None:
+    """Compare the golden rows with what the library gave."""
     assert [one.name for one in found.schema.input] == list(sample.columns)
     given = np.asarray(expected, dtype=float)[: len(found.golden)]
+    assert len(given) > 0
     for row, wanted in zip(found.golden, given, strict=True):
         output = row["output"]
         if given.ndim == 1:
