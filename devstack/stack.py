@@ -24,6 +24,7 @@ from devstack.settings import UpSettings
 from devstack.supervisor import Supervisor
 from devstack.table import places
 from migrations.revisions import upgrade
+from registry import builtin
 from store.engine import connect
 from store.tables import APP
 from telemetry.shutdown import shutdown_event
@@ -45,6 +46,7 @@ class Stack:
         self._programs: list[Program] = []
         self._metrics_ports: dict[str, int] = {}
         self._unloaded: dict[str, str] = {}
+        self._untried: list[tuple[str, str]] = []
         self._supervisor = Supervisor(self._say, local.note_failing)
 
     def run(self) -> None:
@@ -180,6 +182,8 @@ class Stack:
             address = f"http://127.0.0.1:{self._settings.flower_port}/workers"
             self._until("it does not answer", others[-1], partial(ready.answers, address, self._flower_auth))
         self._unloaded = ready.unloaded(engine, start)
+        with engine.connect() as connection:
+            self._untried = builtin.untried(connection)
 
     def _until(self, otherwise: str, program: Program, condition: Callable[[], bool]) -> None:
         until = time.monotonic() + START_SECONDS
@@ -195,6 +199,11 @@ class Stack:
         handler = f"http://127.0.0.1:{self._settings.port}"
         table = places(self._settings, self._metrics_ports, self._flower_auth, self._unloaded)
         self._console.print(table, soft_wrap=True)
+        for model, version in self._untried:
+            self._console.print(
+                f"{model} {version} is a candidate. Make it live: millrace models promote {model}@{version}",
+                soft_wrap=True,
+            )
         self._console.print(
             "Try it:\n\n"
             f"  curl -s {handler}/predict -H 'Content-Type: application/json' -d '\n"

@@ -3,7 +3,7 @@
 import structlog
 from sqlalchemy import Connection
 
-from registry import administration
+from registry import administration, versions
 from registry.administration import NewVersion, RegistryRefused
 from serving import artifact, catalogue
 from store import models
@@ -16,6 +16,18 @@ CODE = "models."
 
 BY = "millrace"
 """Who adds them, in the events."""
+
+
+def untried(connection: Connection) -> list[tuple[str, str]]:
+    """Return (model, version) of the artifacts of the repository that are newer than what is live, and never were."""
+    known = versions.read(connection)
+    found = []
+    for name in known.live:
+        newest = known.versions_of(name)[-1]
+        promoted = {event.version for event in models.events(connection, name) if event.event == "promoted"}
+        if newest.runtime.startswith(CODE) and newest.version not in promoted:
+            found.append((name, newest.version))
+    return found
 
 
 def register(connection: Connection) -> list[tuple[str, str]]:

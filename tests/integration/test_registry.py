@@ -306,3 +306,8 @@ def test_a_newer_artifact_of_the_repository_is_a_candidate(engine: Engine, tmp_p
         connection.execute(text("DELETE FROM model_versions WHERE version = '1.0.0' AND model = 'report_scorer'"))
         assert builtin.register(connection) == [("report_scorer", "1.0.0")]
         assert versions.read(connection).live["report_scorer"].version == "2.0.0"
+        assert builtin.untried(connection) == [("report_scorer", "1.0.0")]
+        administration.promote(connection, "report_scorer", "1.0.0", "ada")
+        assert builtin.untried(connection) == []
+        administration.roll_back(connection, "report_scorer", "ada")
+        assert builtin.untried(connection) == [], "it was tried"
