@@ -135,7 +135,7 @@ class Site:
 
     def restart_postgres(self) -> None:
         self.postgres.stop()
-        self.postgres = start_postgres(self.folder / "postgres", port=self.postgres.port)
+        self.postgres = start_postgres(self.postgres.folder, port=self.postgres.port)
 
     def restart_redis(self) -> None:
         self.valkey.stop()
