@@ -1,9 +1,10 @@
 """Opens PostgreSQL: psycopg2 for programs that may block, asyncpg for the handler, whose event loop must not."""
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 
@@ -64,6 +65,29 @@ def connect(url: str, *, pool_size: int = 2, ping: bool = True) -> Engine:
             raise _found_pooler()
 
     return engine
+
+
+@contextmanager
+def connect_within(engine: Engine, seconds: float) -> Iterator[Connection]:
+    """Open a connection that breaks after so many seconds: what waits for its server then raises DBAPIError.
+
+    psycopg2 waits for a silent server as long as the connection seems to live. The engine must not `ping`, which would
+    wait before anybody looks at the time.
+    """
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+
+        def end() -> None:
+            with suppress(OSError), socket.socket(fileno=os.dup(driver.fileno())) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield connection
+        finally:
+            timer.cancel()
 
 
 class WatchedEngine:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, make_url, text
 
 from registry import administration
+from store import workers
 from store.states import Status
 from tests.artifacts import broken, recalibrated
+from tests.faults.proxy import Proxy
 from tests.running import REPORT, Platform, eventually
 
 
@@ -129,3 +131,32 @@ def _refused(platform: Platform) -> dict[str, Any] | None:
 def _ended(platform: Platform, task_id: str) -> dict[str, Any] | None:
     task: dict[str, Any] = platform.client.get(f"/task/{task_id}").json()
     return task if task["status"] not in (Status.PENDING, Status.STARTED) else None
+
+
+def test_a_worker_whose_connections_fell_silent_follows_all_the_same(
+    database_url: str, redis_url: str, engine: Engine, tmp_path: Path
+) -> None:
+    """A firewall that forgets a connection ends it for nobody: whoever waits for an answer waits for ever."""
+    (tmp_path / "logs").mkdir()
+    address = make_url(database_url)
+    assert address.port is not None
+    proxy = Proxy(address.port)
+    through = address.set(port=proxy.port).render_as_string(hide_password=False)
+    settings = {"MODEL_CACHE": str(tmp_path / "cache"), "DATABASE_TIMEOUT_SECONDS": "2"}
+    change(engine, administration.add, recalibrated(tmp_path, "1.1.0", 3.0), "ada")
+    try:
+        with Platform(through, redis_url, tmp_path / "logs", **settings) as platform:
+            eventually(lambda: all_have(platform, "1.0.0"))
+            main = platform.worker.pid
+            proxy.silence()
+            change(engine, administration.promote, "report_scorer", "1.1.0", "ada")
+            eventually(lambda: _loaded(engine) == {("report_scorer", "1.1.0")})
+            assert platform.worker.process.poll() is None, "its main process looks again, and need not end for that"
+            assert platform.worker.pid == main
+    finally:
+        proxy.stop()
+
+
+def _loaded(engine: Engine) -> set[tuple[str, str]]:
+    with engine.connect() as connection:
+        return set(workers.processes_by_version(connection))

@@ -11,7 +11,6 @@ from broker.address import end_without_use
 from broker.config import create_celery
 from broker.settings import BrokerSettings
 from registry.artifacts import ArtifactCache, ArtifactSettings
-from store.engine import connect
 from store.settings import StoreSettings
 from telemetry import logs
 from telemetry.settings_errors import exit_on_invalid_settings
@@ -54,7 +53,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="millrace-worker-") as verdicts:
         tests = SelfTests(Path(verdicts))
         cache = ArtifactCache(ArtifactSettings().model_cache)
-        watch = ModelWatch(connect(store.database_url, pool_size=1), cache, tests, settings.chosen)
+        watch = ModelWatch(store, cache, tests, settings.chosen)
         watch.wait()
         if unknown := sorted(set(settings.chosen) - set(watch.registry.models)):
             sys.exit(f"WORKER_MODELS names no model {', '.join(unknown)}; there is: {', '.join(watch.registry.models)}")

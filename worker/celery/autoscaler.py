@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from registry.versions import Registry
 from store import load
-from store.engine import connect
+from store.engine import connect, connect_within
 from store.settings import StoreSettings
 from worker.celery.sizing import Observation, Sizing
 from worker.scoring.wanted import wanted
@@ -46,14 +46,16 @@ class Autoscaler(autoscale.Autoscaler):  # type: ignore[misc]
             quiet=settings.autoscale_quiet_seconds,
         )
         self._observed: load.ModelLoad | None = None
-        self._engine = connect(StoreSettings().database_url, pool_size=1)
+        store = StoreSettings()
+        self._engine = connect(store.database_url, pool_size=1, ping=False)
+        self._timeout = store.database_timeout_seconds
         threading.Thread(target=self._observe, name="observe load", daemon=True).start()
 
     def _observe(self) -> None:
         """Observe the load every second. While PostgreSQL is away, the number of processes stays."""
         while True:
             try:
-                with self._engine.begin() as connection:
+                with connect_within(self._engine, self._timeout) as connection:
                     self._registry.refresh(connection)
                     models = list(wanted(self._registry, self._chosen))
                     self._observed = load.observe(connection, models, socket.gethostname())

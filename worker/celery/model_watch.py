@@ -8,28 +8,37 @@ import threading
 import time
 
 import structlog
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker.message import queue_of
 from registry.artifacts import ArtifactCache
 from registry.versions import INTERVAL, ModelVersion, Registry
 from serving.artifact import Artifact
+from store.engine import connect, connect_within
+from store.settings import StoreSettings
 from worker.scoring.live_models import NotYet, Unloadable
 from worker.scoring.self_test import SelfTests, described
 from worker.scoring.wanted import wanted
+
+FETCH_TIMEOUT = 600.0
+"""Seconds for a version's files, which may be gigabytes, to come from PostgreSQL."""
 
 log = structlog.get_logger(__name__)
 
 
 class ModelWatch:
-    def __init__(self, engine: Engine, cache: ArtifactCache, tests: SelfTests, chosen: list[str]) -> None:
+    def __init__(self, store: StoreSettings, cache: ArtifactCache, tests: SelfTests, chosen: list[str]) -> None:
         self.registry = Registry()
         self.chosen = chosen
-        self._engine = engine
+        self._store = store
+        self.open_database()
         self._cache = cache
         self._tests = tests
         self._able: set[str] = set()
+
+    def open_database(self) -> None:
+        """Take connections of one's own. Call it in a forked process, too, which must not share its parent's."""
+        self._engine = connect(self._store.database_url, pool_size=1, ping=False)
 
     def wait(self) -> None:
         """Wait for the database, then read the registry and test each version that this worker is to load."""
@@ -56,7 +65,7 @@ class ModelWatch:
 
     def turn(self) -> None:
         """Read the registry, and fetch and test what is new."""
-        with self._engine.connect() as connection:
+        with connect_within(self._engine, self._store.database_timeout_seconds) as connection:
             self.registry.refresh(connection)
         versions = wanted(self.registry, self.chosen)
         for version in versions.values():
@@ -67,8 +76,7 @@ class ModelWatch:
 
     def _test(self, version: ModelVersion) -> None:
         try:
-            with self._engine.connect() as connection:
-                found = self._cache.fetch(connection, version)
+            found = self._fetch(version)
         except SQLAlchemyError:
             raise
         except Exception as error:
@@ -90,5 +98,8 @@ class ModelWatch:
             raise NotYet
         if (found := self._cache.find(version)) is not None:
             return found
-        with self._engine.connect() as connection:  # it was live once, and tasks that were accepted then still wait
+        return self._fetch(version)  # it was live once, and tasks that were accepted then still wait
+
+    def _fetch(self, version: ModelVersion) -> Artifact:
+        with connect_within(self._engine, FETCH_TIMEOUT) as connection:
             return self._cache.fetch(connection, version)

@@ -116,6 +116,7 @@ class WorkerProcess:
             self._exporter.socket.close()
         metrics = ScoringMetrics(self._metrics)
         watch = self._watch
+        watch.open_database()
         choose = partial(wanted, chosen=watch.chosen)
         try:
             models = LiveModels(watch.registry, choose, watch.provide, metrics, refused(watch.chosen))
