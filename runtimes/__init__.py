@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runtimes.description import Description
-from serving.artifact import CODE, Artifact
+from serving.artifact import CODE, REMOTE, Artifact
 from serving.contract import Predictor
 
 
@@ -23,6 +23,7 @@ RUNTIMES = {
     "lightgbm": Runtime("runtimes.lightgbm_model", "lightgbm", "model.txt"),
     "catboost": Runtime("runtimes.catboost_model", "catboost", "model.cbm"),
     "onnx": Runtime("runtimes.onnx_model", "onnxruntime", "model.onnx"),
+    REMOTE: Runtime("runtimes.remote_model", None, ""),
     CODE: Runtime("runtimes.code_model", None, "model.py"),
 }
 

@@ -36,6 +36,9 @@ which an operator chooses by hand (docs/decisions/0006-torchscript.md)."""
 CODE = "code"
 """The runtime of models that are programs, each of which an operator has to allow by name; any file may be in them."""
 
+REMOTE = "remote"
+"""The runtime of models that another server runs."""
+
 MANIFEST = "manifest.json"
 
 MADE = ("golden.jsonl", "evaluation.json")

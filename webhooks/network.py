@@ -13,7 +13,7 @@ from typing import Any
 
 import httpcore
 
-from webhooks.addresses import IpAddress, is_public
+from serving.addresses import IpAddress, is_public
 
 CONNECT_TIMEOUT = 3.0
 """Seconds for one address."""

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from webhooks.addresses import is_public, literal
+from serving.addresses import is_public, literal
 
 MAX_LENGTH = 2048
 

@@ -141,9 +141,7 @@ def _print(proposal: ModelProposal) -> None:
         "runtime": proposal.runtime,
         "files": ", ".join(proposal.files),
         "table": f"{proposal.name}_predictions, and the view {proposal.name}_rows",
-        "trust": "data only: nothing in it runs"
-        if proposal.trust == "data"
-        else "code: the operator allows it by its name",
+        "trust": _TRUST[proposal.trust],
         "golden rows": f"{len(proposal.golden)}, {_GOLDEN[proposal.golden_source]}" if proposal.golden else "none yet",
     }
     for name, fact in facts.items():
@@ -154,6 +152,11 @@ def _print(proposal: ModelProposal) -> None:
         console.print(Text("! ", style="yellow") + Text(warning), soft_wrap=True)
 
 
+_TRUST = {
+    "data": "data only: nothing in it runs",
+    "code": "code: the operator allows it by its name",
+    "remote": "remote: another server scores the inputs",
+}
 _GOLDEN = {"expected": "with the outputs that the sample expects", "self-made": "self-made: the sample expects nothing"}
 
 

@@ -48,6 +48,7 @@ TITLES = {
     "Weights": "Weights that are in no image",
     "Artifact": "Files of models",
     "Code": "Models that are code",
+    "Remote": "Remote models",
     "Up": "make up",
 }
 ORDER = (

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from registry.inspection import child, code, evaluation, fields, source, toml
+from registry.inspection import child, code, evaluation, fields, remote, source, toml
 from registry.inspection.child import Order
 from registry.inspection.fields import EXPECTED
 from registry.inspection.proposal import ModelProposal, ModelRefused, RuntimeMissing
@@ -20,7 +20,7 @@ from runtimes import RUNTIMES, available
 from runtimes.description import Description
 from runtimes.tabular import TabularOptions
 from serving import drift
-from serving.artifact import CODE
+from serving.artifact import CODE, REMOTE
 from serving.contract import Columns
 from serving.schema import ModelSchema
 
@@ -49,6 +49,8 @@ def inspect(
             raise ModelRefused(f"the sample has no column {column!r}, which is to be the {word}")
     if found.runtime == CODE:
         return code.propose(found, rows, key, label, file, run)
+    if found.runtime == REMOTE:
+        return remote.propose(found, rows, key, label, file)
     described = _describe(found)
     proposed = fields.propose(found, described, rows, key, label)
     schema = proposed.schema

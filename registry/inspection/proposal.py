@@ -35,7 +35,7 @@ class ModelProposal:
     evaluation: Mapping[str, Any] | None = None
     reference: Mapping[str, Any] | None = None
     """By column, the distribution of the sample's numbers."""
-    trust: Literal["data", "code"] = "data"
+    trust: Literal["data", "code", "remote"] = "data"
     warnings: Sequence[str] = field(default=())
     toml: str = ""
     """A complete model.toml."""

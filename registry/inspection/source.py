@@ -13,7 +13,7 @@ from registry.inspection.content import runtime_of
 from registry.inspection.folder import inside
 from registry.inspection.proposal import ModelRefused
 from serving import catalogue
-from serving.artifact import CODE
+from serving.artifact import CODE, REMOTE
 
 TOML = "model.toml"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -40,6 +40,10 @@ class ModelToml(msgspec.Struct, forbid_unknown_fields=True):
     name: str | None = None
     title: str | None = None
     file: str | None = None
+    url: str | None = None
+    """Of a model that another server runs."""
+    key_setting: str | None = None
+    """The setting that holds that server's key."""
     sample: str | None = None
     key: str | None = None
     label: str | None = None
@@ -83,6 +87,8 @@ def find(path: Path, name: str | None) -> Source:
     if not (path / TOML).exists():
         return _alone(path, name)
     toml = _toml(path)
+    if toml.url is not None:
+        return Source(_name(name or toml.name or path.name), path / TOML, REMOTE, toml, _sample(path, toml))
     if toml.file is None:
         raise ModelRefused(f'{TOML}: it names no model file; add file = "model.ubj"')
     file = inside(path, toml.file, TOML)

@@ -13,8 +13,8 @@ import pytest
 import trustme
 from uuid_utils.compat import uuid7
 
+from serving.addresses import IpAddress
 from tests.receiving import SECRET, Receiver, receiving
-from webhooks.addresses import IpAddress
 from webhooks.network import CheckedNetwork
 from webhooks.posting import Event, Poster, WebhookResponse
 from webhooks.signing import key_of

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from webhooks.addresses import is_public
+from serving.addresses import is_public
 from webhooks.posting import retry_after
 from webhooks.retries import DELAYS, HOUR, next_attempt
 from webhooks.settings import WebhookSettings

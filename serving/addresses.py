@@ -1,4 +1,4 @@
-"""Which IP addresses a delivery may go to: those of the public internet."""
+"""Which IP addresses the platform itself may connect to for others: those of the public internet."""
 
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
