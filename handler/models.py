@@ -89,6 +89,15 @@ class KnownModels:
             self._others[name] = _known(latest)
         return self._others.get(name)
 
+    async def found(self, name: str) -> KnownModel | None:
+        """Return a model of a stored task; None where this release cannot read its results. Raises SQLAlchemyError.
+
+        This handler may know of no model yet, when it has started while PostgreSQL was away.
+        """
+        if name not in self.registry.models:
+            await self.refresh()
+        return self.readable(name)
+
     async def refresh(self) -> None:
         """Read the registry if it has changed. Raises SQLAlchemyError."""
         try:

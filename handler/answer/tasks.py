@@ -185,7 +185,7 @@ class TaskReader:
                 raise RequestRefused(ProblemKind.UNKNOWN_TASK, detail)
             task = summary(row, caller, locate)
             if row.status == Status.SUCCESS:
-                model = guess or self._models.readable(row.model)
+                model = guess or await self._models.found(row.model)
                 if model is None:  # of another release: its predictions are in SQL only
                     return task
                 spec = model.spec

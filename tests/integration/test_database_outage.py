@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from devstack.embedded import start_postgres
 from migrations.revisions import upgrade
@@ -16,8 +16,9 @@ from store.engine import connect
 from store.states import Status
 from tests.conftest import as_app
 from tests.faults import catalogue
+from tests.faults.proxy import Proxy
 from tests.integration.test_claims import add_tasks, claim, status_of
-from tests.running import Platform, eventually
+from tests.running import REPORT, Platform, answers, eventually
 
 LEASE, LIMIT = 2, 2
 AWAY = 3 * LEASE + LIMIT
@@ -128,3 +129,29 @@ def test_after_an_outage_a_worker_that_dies_costs_an_attempt_again(steady: Engin
     claim(steady, [task_id], lease=timedelta(seconds=-1))
     assert take_back(steady, attempts=2) == (1, 0)
     assert attempts_of(steady) == 1
+
+
+def test_a_handler_that_started_without_postgres_answers_whole_as_soon_as_it_is_there(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """It knows no model until then, and a task that succeeded is not answered without its scores."""
+    with Platform(database_url, redis_url, tmp_path) as platform:
+        task_id = platform.submit(REPORT)
+        scored = platform.finished(task_id)
+        address = make_url(database_url)
+        assert address.port is not None
+        proxy = Proxy(address.port)
+        through = address.set(port=proxy.port).render_as_string(hide_password=False)
+        alone = Platform(through, redis_url, tmp_path)
+        program = None
+        try:
+            with proxy.cut():
+                program = alone.start_handler()
+                eventually(lambda: answers(alone.client))
+            read = eventually(lambda: found if (found := alone.client.get(f"/task/{task_id}")).is_success else None)
+            assert read.json() == scored
+        finally:
+            alone.client.close()
+            if program is not None:
+                program.stop()
+            proxy.stop()
