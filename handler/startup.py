@@ -118,7 +118,8 @@ async def start_services(settings: Settings, routes: RouteCounters, stack: Async
     if services.redis is not None:
         registry.register(RedisCollector(services.redis))
     if keyring is None:
-        log.warning("auth_off", meaning="whoever can connect may submit, and read and cancel every task")
+        meaning = "anybody who can connect may submit, read and cancel every task, and change which models are live"
+        log.warning("auth_off", meaning=meaning)
     on_stop_request(notifier.close)
     on_stop_request(stop_broker)
     jobs = [models.run, group_commit.run, notifier.run, backlog.run, services.bodies.timeout.run]
