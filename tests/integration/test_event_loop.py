@@ -4,6 +4,8 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from inspect import isgenerator
 from typing import Any
 
@@ -141,3 +143,22 @@ def test_a_connection_that_a_forked_process_still_has_leaves_the_loop_before_it_
             connection.Producer().publish({}, exchange=orders)
             turn_until(loop, lambda: heard)
             os.close(held)
+
+
+def test_nobody_waits_for_a_command_that_has_not_come(redis_url: str) -> None:
+    """The loop may say that there is one although there is none, and a worker that waited for it would be deaf."""
+    commands = Exchange("commands", type="fanout")
+    options = OPTIONS["broker_transport_options"]
+    with Connection(redis_url, transport=Transport, transport_options=options) as connection:
+        channel = connection.channel()
+        heard: list[Any] = []
+        with Consumer(channel, [Queue("commands", commands)], on_message=heard.append):
+            while not channel.subclient.subscribed:
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=0.1)
+            with ThreadPoolExecutor(1) as receiving:
+                assert receiving.submit(channel._receive).result(timeout=GRACE_SECONDS) is False
+            connection.Producer().publish({}, exchange=commands)
+            while not heard:
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=0.1)

@@ -9,7 +9,7 @@ message.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import GEN_SUSPENDED, getgeneratorstate, isgenerator
 from queue import Empty
 from typing import Any
@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 HARD_LIMIT_MARGIN = 300
 """Seconds beside the model's time limit until Celery ends a process that holds a message: claiming and finishing wait
 for PostgreSQL up to a minute each. The process itself keeps the time limit (chunk.py), whatever the message says."""
+
+_READ_TIMEOUT = 5.0
+"""Seconds for the rest of a command of which Redis has sent a part."""
 
 _SHOWN = 500  # characters of an error, which may quote the message
 
@@ -130,7 +133,17 @@ class Channel(redis.Channel):
             raise Empty
         return taken
 
+    @cached_property
+    def subclient(self) -> Any:
+        """The subscription to commands. redis-py reads it without a time limit, unless it is told one."""
+        subscription = self._create_client(asynchronous=True).pubsub()  # type: ignore[no-untyped-call]
+        subscription.parse_response = partial(subscription.parse_response, block=False, timeout=_READ_TIMEOUT)
+        return subscription
+
     def _receive_one(self, subscription: Any) -> Any:
+        # The loop may call although nothing has come; kombu would then wait for the next command, and take no message.
+        if subscription.connection is None or not subscription.connection.can_read(timeout=0):
+            raise Empty
         return self._take(lambda: super(Channel, self)._receive_one(subscription))  # type: ignore[no-untyped-call]
 
     def _take(self, take: Callable[[], Any]) -> Any:
