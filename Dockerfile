@@ -10,7 +10,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin millrace
 COPY deploy/docker/with-secrets /usr/local/bin/
-# Sockets of models that are code lie in /run/models; each container there has a user of its own.
+# Sockets of models that are code lie in /run/models, for containers of another user than the platform's.
 RUN chmod 755 /usr/local/bin/with-secrets && install -d -m 1777 /run/models
 WORKDIR /app
 ENTRYPOINT ["with-secrets"]

@@ -60,6 +60,7 @@ class KnownModels:
         self.live: Mapping[str, KnownModel] = {}
         """By name, in alphabetical order."""
         self._others: dict[str, KnownModel | None] = {}
+        self._refreshing = asyncio.Lock()
         self._fault: SQLAlchemyError | None = None
         """Why the registry could not be read yet."""
 
@@ -100,6 +101,10 @@ class KnownModels:
 
     async def refresh(self) -> None:
         """Read the registry if it has changed. Raises SQLAlchemyError."""
+        async with self._refreshing:  # or an older look could be over later
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         try:
             async with self._engine.connect() as connection:
                 changed = await connection.run_sync(self.registry.refresh)

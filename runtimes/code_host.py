@@ -14,9 +14,11 @@ import hashlib
 import importlib.util
 import json
 import os
+import select
 import signal
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -114,11 +116,21 @@ def _serve_socket(folder: Path, place: Path) -> None:
         while True:
             connection, _ = listening.accept()
             if os.fork() == 0:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or the model could not tell how its own children end
                 listening.close()
+                threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
                 with connection.makefile("rb") as reader, connection.makefile("wb") as writer:
                     _serve(folder, reader, writer)
                 os._exit(0)
             connection.close()
+
+
+def _end_with(connection: socket.socket) -> None:
+    """End this process as soon as the worker has given it up: nobody waits for its prediction any more."""
+    closed = select.poll()
+    closed.register(connection, select.POLLHUP | select.POLLRDHUP)
+    closed.poll()
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtimes import code_host, environment
 from serving.artifact import MADE, Artifact
-from serving.contract import Columns
+from serving.contract import Columns, ModelAway
 
 MAX_FRAME = 2**30
 """Bytes of one answer."""
@@ -48,6 +48,10 @@ class CodeNotAllowed(Exception):
 
 class CodeFailed(Exception):
     """The model's code raised an error, or its process ended. The message is the code's own."""
+
+
+class HostAway(CodeFailed, ModelAway):
+    """The model's container does not answer, or has another version's files."""
 
 
 class HostEnded(CodeFailed):
@@ -123,10 +127,12 @@ class _Container:
             self._socket.connect(str(place))
         except OSError as error:
             self._socket.close()
-            raise CodeFailed(f"its container does not answer at {place}: {error}") from None
+            raise HostAway(f"its container does not answer at {place}: {error}") from None
         self.channel = _Channel(self._socket.makefile("rb"), self._socket.makefile("wb"))
 
     def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # or closing would wait until what is half written is sent
         self.channel.close()
         self._socket.close()
 
@@ -154,12 +160,17 @@ class CodeModel:
             has = host.channel.ask({"kinds": kinds})["sha256"]
             expected = _own_files(self._found.manifest["sha256"])
             if wrong := sorted(name for name, digest in expected.items() if has.get(name) != digest):
-                raise CodeFailed(f"its container has another {wrong[0]} than this version; build its image again")
+                raise HostAway(f"its container has another {wrong[0]} than this version; build its image again")
         except BaseException:
             host.close()
             raise
         self._host = host
         return host.channel
+
+    def ready(self) -> None:
+        """Start a host, if there is none: it may load for longer than a prediction may take. Raises CodeFailed."""
+        if self._host is None:
+            self._start()
 
     def predict(self, columns: Columns) -> dict[str, Any]:
         """Raises CodeFailed."""

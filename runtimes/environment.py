@@ -2,9 +2,12 @@
 
 import fcntl
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+from serving.contract import ModelAway
 
 REQUIREMENTS = "requirements.txt"
 
@@ -13,7 +16,7 @@ FOLDER = ".environments"
 COMPILE = "uv pip compile --generate-hashes requirements.in -o requirements.txt"
 
 
-class EnvironmentMissing(Exception):
+class EnvironmentMissing(ModelAway):
     """The model's packages are not installed on this machine."""
 
 
@@ -46,6 +49,7 @@ def install(folder: Path, environments: Path) -> Path:
     """
     if not (folder / REQUIREMENTS).exists():
         return Path(sys.executable)
+    _check(folder / REQUIREMENTS)
     place = _place(folder, environments)
     environments.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (environments / "lock").open("w") as lock:
@@ -72,8 +76,27 @@ def _place(folder: Path, environments: Path) -> Path:
     return environments / digest.hexdigest()[:32]
 
 
+def _check(requirements: Path) -> None:
+    """Raise NotInstalled for an option: `--no-binary` would run a package's own program, an index be another's."""
+    for line in requirements.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.strip().startswith("-") and not line.strip().startswith("--hash="):
+            raise NotInstalled(
+                f"{REQUIREMENTS} has the option {line.strip()[:60]!r}; it may have only packages and hashes"
+            )
+
+
+def _environment() -> dict[str, str]:
+    """Return what pip needs: how it reaches its index, and no address or password of the platform."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept or name.startswith("PIP_") or name.lower().endswith("_proxy")
+    }
+
+
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
     if done.returncode != 0:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
         first = (errors or done.stderr.strip().splitlines() or ["no reason"])[0]

@@ -18,6 +18,7 @@ import certifi
 import httpcore
 
 from serving.addresses import is_public
+from serving.contract import ModelAway
 
 TIMEOUT = 30.0
 """Seconds for an answer, within the model's time limit."""
@@ -33,7 +34,11 @@ AGAIN = frozenset({429, 502, 503, 504})
 
 
 class RemoteFailed(Exception):
-    """The server cannot be reached, refuses, or answers with what is no answer."""
+    """The server refuses, or answers with what is no answer."""
+
+
+class RemoteAway(RemoteFailed, ModelAway):
+    """The server cannot be reached, or is overloaded."""
 
 
 class _CheckedNetwork(httpcore.SyncBackend):
@@ -99,8 +104,8 @@ class RemoteServer:
                 return _parsed(content)
             reason = f"it answered {status}: {content[:200].decode('utf-8', 'replace')}"
             if status not in AGAIN:
-                break
-        raise RemoteFailed(f"{url}: {reason}")
+                raise RemoteFailed(f"{url}: {reason}")
+        raise RemoteAway(f"{url}: {reason}")
 
     def _once(self, method: str, url: str, body: bytes | None) -> tuple[int, bytes]:
         headers: dict[bytes | str, bytes | str] = dict(self._headers.items())

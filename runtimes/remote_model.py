@@ -62,9 +62,9 @@ def server(url: str, key_setting: str | None) -> RemoteServer:
     if key_setting is not None:
         if not KEY_SETTING.fullmatch(key_setting):
             raise RemoteFailed(f"the setting with its key must be called REMOTE_MODEL_KEY_…, not {key_setting}")
-        key = os.environ.get(key_setting)
-        if not key:
-            raise RemoteFailed(f"{key_setting} is not set, which holds the key of {url}")
+        key = os.environ.get(key_setting, "").strip()
+        if not re.fullmatch("[!-~]+", key):
+            raise RemoteFailed(f"{key_setting} is not set, which holds the key of {url}, or is no key")
     return RemoteServer(url, key, allow_private=RemoteSettings().remote_models_allow_private)
 
 
@@ -74,14 +74,17 @@ def tensors(described: Any) -> tuple[RemoteTensor, ...]:
         raise RemoteFailed("its metadata describes no tensors")
     found = []
     for one in described:
+        if not isinstance(one, dict):
+            raise RemoteFailed("its metadata describes a tensor that is no object")
         name, datatype, shape = (one.get(word) for word in ("name", "datatype", "shape"))
-        if datatype not in _KINDS or not isinstance(shape, list) or not 1 <= len(shape) <= 2:
+        known = isinstance(datatype, str) and datatype in _KINDS
+        if not known or not isinstance(shape, list) or not 1 <= len(shape) <= 2 or {*map(type, shape)} != {int}:
             raise RemoteFailed(
                 f"its tensor {name!r} is {datatype} of shape {shape}; served are tensors [rows] and [rows, columns] of "
                 f"{', '.join(_KINDS)}"
             )
         width = None if len(shape) == 1 or shape[1] == 1 else int(shape[1])
-        found.append(RemoteTensor(str(name), datatype, width))
+        found.append(RemoteTensor(str(name), str(datatype), width))
     return tuple(found)
 
 
@@ -107,8 +110,8 @@ class RemoteModel:
         try:
             given = {one["name"]: one["data"] for one in answer["outputs"]}
             return {tensor.column: _rows(tensor, given[tensor.name], n_rows) for tensor in self._options.outputs}
-        except (KeyError, TypeError) as error:
-            raise RemoteFailed(f"its answer lacks {error}") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise RemoteFailed(f"its answer is not one of the protocol's: {error!r}") from None
 
 
 def load(found: Artifact) -> RemoteModel:

@@ -75,6 +75,10 @@ class Fault(NamedTuple):
         return f"#/{self.position}/{self.field}"
 
 
+class ModelAway(Exception):
+    """What predicts for the model cannot be reached now, such as a container or a server. Its tasks wait."""
+
+
 class BadInput(ValueError):
     """Inputs at fault that only the model could find, for reasons that their clients can act on.
 

@@ -86,6 +86,7 @@ def connect_within(engine: Engine, seconds: float) -> Iterator[Connection]:
         timer.start()
         try:
             yield connection
+            connection.rollback()  # which the pool would do, without a limit
         finally:
             timer.cancel()
 

@@ -13,7 +13,7 @@ class Status(StrEnum):
     FAILURE = "FAILURE"
     """It cannot be scored; `error` says why. Its inputs are kept for a replay."""
     REVOKED = "REVOKED"
-    """Cancelled by its client."""
+    """Cancelled by its client or an operator."""
     EXPIRED = "EXPIRED"
     """Its deadline passed before it was scored."""
 

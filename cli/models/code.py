@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from devstack import local
-from registry.artifacts import ArtifactSettings
+from registry.artifacts import ArtifactCache, ArtifactSettings
 from registry.inspection import ModelRefused, outputs_by_column
 from registry.inspection.code import Predict
 from runtimes import environment
@@ -75,4 +75,5 @@ def _agree(name: str, *, yes: bool) -> None:
 def _environments() -> Path:
     """Return where this machine's workers look for the packages of models."""
     cache = local.FOLDER / "models" if (local.FOLDER / "models").is_dir() else ArtifactSettings().model_cache
+    ArtifactCache(cache)  # which nobody else may write to
     return cache / environment.FOLDER

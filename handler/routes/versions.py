@@ -1,10 +1,12 @@
 """The versions of a model, and which of them is live. (Adding one is a command of the owner: it makes tables.)"""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
 from handler.answer.bodies import (
@@ -32,6 +34,9 @@ from store.model_tables import State
 
 ANONYMOUS = "anonymous"
 """Who does it, in the events, with AUTH=off."""
+
+LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '2s'")
+"""Somebody may be adding gigabytes: this request keeps one of the handler's connections."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -177,12 +182,14 @@ async def _changed(services: Services, change: Callable[[Connection], VersionCha
     """Make the change in one transaction, and look at the registry at once. Raises RequestRefused."""
     try:
         async with services.engine.begin() as connection:
+            await connection.execute(LOCK_TIMEOUT)
             changed = await connection.run_sync(change)
     except UnknownVersion as refused:
         raise RequestRefused(ProblemKind.UNKNOWN_VERSION, _sentence(refused)) from None
     except RegistryRefused as refused:
         raise RequestRefused(ProblemKind.CHANGE_REFUSED, _sentence(refused)) from None
-    await services.models.refresh()
+    with suppress(SQLAlchemyError):  # the change is stored, and this handler looks again within a second
+        await services.models.refresh()
     return model_response(changed)
 
 

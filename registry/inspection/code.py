@@ -107,6 +107,10 @@ def _schema(source: Source, sample: Sample | None, key: str | None, label: str |
     check_names("model.toml", [*names, *said.output])
     if unfit := fields.ANSWERED & {*said.output, *([key] if key else [])}:
         raise ModelRefused(f"no output and no key can be called {min(unfit)!r}, which is a word of the API's answers")
+    if odd := [name for name, rules in said.output.items() if rules.kind in ("bytes", "timestamp")]:
+        raise ModelRefused(
+            f"model.toml: the output {odd[0]!r} cannot be of kind {said.output[odd[0]].kind}; give a text"
+        )
     taken: set[str] = set()
     inputs: list[SchemaField] = []
     outputs: list[SchemaField] = []

@@ -111,3 +111,5 @@ def _asked(ask: Callable[[], T]) -> T:
         return ask()
     except RemoteFailed as failed:
         raise ModelRefused(str(failed)) from None
+    except (UnicodeError, ValueError) as error:  # a port beyond 65,535, a letter that no URL has
+        raise ModelRefused(f"model.toml: the url cannot be used: {error}") from None

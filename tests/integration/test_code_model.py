@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from runtimes import code_host
@@ -165,38 +166,81 @@ def test_code_runs_nowhere_unless_it_is_allowed_there(
     assert not canary.exists()
 
 
+class Container:
+    """The host as a container would run it: on a socket, without anything of the platform's."""
+
+    def __init__(self, folder: Path, sockets: Path) -> None:
+        self.sockets = sockets
+        self._command = [sys.executable, "-I", code_host.__file__, str(folder), str(sockets / "greeter.sock")]
+        self.start()
+
+    def start(self) -> None:
+        self._host = subprocess.Popen(self._command, env={})
+        eventually((self.sockets / "greeter.sock").exists)
+
+    @property
+    def conversations(self) -> int:
+        return len(psutil.Process(self._host.pid).children())
+
+    def stop(self) -> None:
+        for process in psutil.Process(self._host.pid).children():
+            process.kill()
+        self._host.kill()
+        self._host.wait()
+        (self.sockets / "greeter.sock").unlink()
+
+
 @pytest.fixture
-def container(folder: Path, tmp_path: Path) -> Iterator[Path]:
-    """Run the host as a container would: on a socket, without anything of the platform's."""
+def container(folder: Path, tmp_path: Path) -> Iterator[Container]:
     (folder / "model.py").write_text(MODEL.replace("import six\n", "").replace("assert six.PY3", "pass"))
     (folder / "requirements.txt").unlink()
     sockets = tmp_path / "sockets"
     sockets.mkdir()
-    host = subprocess.Popen(
-        [sys.executable, "-I", code_host.__file__, str(folder), str(sockets / "greeter.sock")], env={}
-    )
-    eventually((sockets / "greeter.sock").exists)
-    yield sockets
-    host.kill()
-    host.wait()
+    running = Container(folder, sockets)
+    yield running
+    running.stop()
 
 
 def test_code_in_a_container_is_asked_by_its_socket_and_must_be_that_version(
-    database_url: str, redis_url: str, tmp_path: Path, folder: Path, container: Path
+    database_url: str, redis_url: str, tmp_path: Path, folder: Path, container: Container
 ) -> None:
-    settings = {"ALLOW_MODEL_CODE": "greeter", "CODE_MODEL_SOCKETS": str(container)}
+    settings = {"ALLOW_MODEL_CODE": "greeter", "CODE_MODEL_SOCKETS": str(container.sockets)}
     with platform_with(database_url, redis_url, tmp_path, **settings) as platform:
         millrace(database_url, tmp_path / "cache", "add", str(folder), **settings)
         millrace(database_url, tmp_path / "cache", "promote", "greeter")
         assert score(platform, "you")["answer"] == ["Hello you"]
         assert score(platform, "hang")["status"] == "FAILURE"
         assert score(platform, "you")["answer"] == ["Hello you"]
+        eventually(lambda: container.conversations == 1)  # that of the prediction which was given up has ended
         (folder / "data" / "words.json").write_text('{"hello": "Bye"}')
         millrace(database_url, tmp_path / "cache", "add", str(folder), **settings)
         (folder / "data" / "words.json").write_text('{"hello": "Hello"}')  # as if the image were the old one
         promoted = millrace(database_url, tmp_path / "cache", "promote", "greeter")
         assert "another data/words.json than this version" in promoted
         assert score(platform, "you")["answer"] == ["Hello you"], "the old version stays at work"
+
+
+def test_tasks_wait_while_a_container_is_away_and_a_version_is_loaded_when_it_comes(
+    database_url: str, redis_url: str, tmp_path: Path, folder: Path, container: Container
+) -> None:
+    settings = {"ALLOW_MODEL_CODE": "greeter", "CODE_MODEL_SOCKETS": str(container.sockets)}
+    quick = {"RESCUE_INTERVAL_SECONDS": "0.5", "REPUBLISH_AFTER_SECONDS": "2"}
+    with platform_with(database_url, redis_url, tmp_path, **settings, **quick) as platform:
+        millrace(database_url, tmp_path / "cache", "add", str(folder), **settings)
+        container.stop()
+        millrace(database_url, tmp_path / "cache", "promote", "greeter")
+        early = eventually(lambda: submitted(platform, [{"a text": "you"}]))
+        container.start()
+        task = platform.client.get(f"/task/{early}", headers={"Prefer": "wait=55"}).json()
+        assert task["status"] == "SUCCESS", task
+        container.stop()
+        waiting = [submitted(platform, [{"a text": f"you {number}"}]) for number in range(5)]
+        held = platform.client.get(f"/task/{waiting[0]}", headers={"Prefer": "wait=4"}).json()
+        assert held["status"] == "PENDING", held
+        container.start()
+        for task_id in waiting:
+            task = platform.client.get(f"/task/{task_id}", headers={"Prefer": "wait=55"}).json()
+            assert task["status"] == "SUCCESS", task
 
 
 @pytest.mark.parametrize(
@@ -209,6 +253,8 @@ def test_code_in_a_container_is_asked_by_its_socket_and_must_be_that_version(
         ({"golden.jsonl": ""}, "the platform makes a file of this name"),
         ({"requirements.txt": "six==1.16.0\n"}, "hashes"),
         ({"requirements.txt": SIX.replace("8abb", "8abc")}, "ERROR"),
+        ({"requirements.txt": f"--no-binary :all:\n{SIX}"}, "has the option"),
+        ({"model.toml": TOML.replace('kind = "double"', 'kind = "bytes"')}, "cannot be of kind bytes"),
         ({"model.py": "import nothing_of_this_name\n"}, "No module named 'nothing_of_this_name'"),
         ({"model.py": "raise SystemExit\n"}, "SystemExit"),
         ({"model.py": "import os\nos._exit(1)\n"}, "its process ended"),

@@ -54,6 +54,17 @@ def submitted(platform: Platform, rows: list[dict[str, object]]) -> str | None:
     return answer.json()["task_id"] if answer.status_code == 202 else None
 
 
+def test_a_key_with_a_blank_is_named_and_never_shown(
+    database_url: str, tmp_path: Path, folder: Path, new_client: NewClient
+) -> None:
+    key = new_client().headers["Authorization"].removeprefix("Bearer ")
+    cache, setting = tmp_path / "cache", "REMOTE_MODEL_KEY_RANKER"
+    millrace(database_url, cache, "inspect", str(folder), **PRIVATE, **{setting: f"{key}\n"})
+    said = millrace(database_url, cache, "inspect", str(folder), status=1, **PRIVATE, **{setting: f"{key} x"})
+    assert f"{setting} is not set" in said
+    assert key not in said
+
+
 def test_a_server_that_reports_another_version_is_not_asked(
     database_url: str, redis_url: str, tmp_path: Path, engine: Engine
 ) -> None:

@@ -69,7 +69,7 @@ class ModelWatch:
             self.registry.refresh(connection)
         versions = wanted(self.registry, self.chosen)
         for version in versions.values():
-            if self._tests.verdict(version) is None:
+            if self._tests.is_due(version):
                 self._test(version)
         able = {version.model for version in versions.values() if self._tests.verdict(version) == ""}
         self._able = able | (self._able & versions.keys())  # one whose new version is broken keeps the old one
@@ -101,5 +101,6 @@ class ModelWatch:
         return self._fetch(version)  # it was live once, and tasks that were accepted then still wait
 
     def _fetch(self, version: ModelVersion) -> Artifact:
+        self._engine.dispose()  # the connection may have died since it was last used, which may be long ago
         with connect_within(self._engine, FETCH_TIMEOUT) as connection:
             return self._cache.fetch(connection, version)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from registry.versions import predictions_of
-from serving.contract import Spec, Values
+from serving.contract import ModelAway, Spec, Values
 from store import transitions
 from store.claims import Claim, ClaimedTask
 from store.copying import copy
@@ -33,6 +33,9 @@ NOW = timedelta(0)
 
 WAIT_FOR_NEWER = timedelta(hours=1)
 """How long after its submission a task waits for a worker of the release that stored it: an upgrade takes minutes."""
+
+WAIT_FOR_MODEL = timedelta(hours=24)
+"""How long after its submission a task waits for what predicts for its model, where that is a container or a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,11 @@ def score(
                 if choice.instance is None:
                     return EndedTasks()
                 loaded, tasks = choice.instance, choice.tasks
-            prediction = _predict(loaded, tasks, cache)
+            try:
+                prediction = _predict(loaded, tasks, cache)
+            except ModelAway as away:
+                _defer(engine, [task.claim for task in tasks], str(away), WAIT_FOR_MODEL)
+                return EndedTasks()
             if prediction is None:
                 _release(engine, held)
                 return EndedTasks()
@@ -123,12 +130,14 @@ def _settle(engine: WatchedEngine, choice: VersionChoice) -> None:
     if choice.others:
         _give_back(engine, [task.claim for task in choice.others])
     for reason, tasks in choice.refused.items():
-        _defer(engine, [task.claim for task in tasks], reason)
+        _defer(engine, [task.claim for task in tasks], reason, WAIT_FOR_NEWER)
 
 
 def _predict(loaded: ModelInstance, tasks: Sequence[ClaimedTask], cache: ScoreCache | None) -> ChunkPrediction | None:
     """Return None where several tasks take too long, so that nobody knows which of them is to blame."""
     seconds = loaded.spec.time_limit
+    if (ready := getattr(loaded.predictor, "ready", None)) is not None:
+        ready()  # a model that has to be started anew loads outside of its tasks' time limit
     try:
         with span("predict"), time_limit(seconds):
             return predict(loaded, tasks, cache)
@@ -178,9 +187,9 @@ def _give_back(engine: WatchedEngine, held: Sequence[Claim]) -> None:
 
 
 @retrying_outages
-def _defer(engine: WatchedEngine, held: Sequence[Claim], reason: str) -> None:
+def _defer(engine: WatchedEngine, held: Sequence[Claim], reason: str, patience: timedelta) -> None:
     with engine.begin() as connection:
-        transitions.defer(connection, held, WAIT_FOR_NEWER, reason)
+        transitions.defer(connection, held, patience, reason)
     log.error("chunk_deferred", reason=reason, task_ids=[str(claim.task_id) for claim in held])
 
 

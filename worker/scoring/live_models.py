@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from registry.versions import ModelVersion, Registry
 from serving.artifact import Artifact
+from serving.contract import ModelAway
 from store.claims import ClaimedTask
 from worker.scoring import loaded_models
 from worker.scoring.loaded_models import ModelInstance
@@ -153,10 +154,13 @@ class LiveModels:
             except NotYet:
                 return
             except Exception as error:
-                self._refused.add(version)
+                if not isinstance(error, Unloadable | ModelAway):  # these may pass: look again within a second
+                    self._refused.add(version)
                 reason = str(error) if isinstance(error, Unloadable) else described(error)
-                self.unloaded[version.model] = f"version {version.version}: {reason}"
-                log.error("model_load_failed", model=version.model, model_version=version.version, reason=reason)
+                known, reason = self.unloaded.get(version.model), f"version {version.version}: {reason}"
+                self.unloaded[version.model] = reason
+                if known != reason:
+                    log.error("model_load_failed", model=version.model, model_version=version.version, reason=reason)
                 return
             self._metrics.loaded(instance, self._instances())
             self._live[version.model] = (version, instance)

@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 
 from serving import wire
-from serving.contract import CACHED, BadInput, Columns, Fault, Spec, Values
+from serving.contract import CACHED, BadInput, Columns, Fault, ModelAway, Spec, Values
 from store.claims import Claim, ClaimedTask
 from worker.metrics import Cause
 from worker.scoring.loaded_models import ModelInstance
@@ -83,11 +83,13 @@ class ChunkPrediction:
 def predict(model: ModelInstance, tasks: Sequence[ClaimedTask], cache: ScoreCache | None = None) -> ChunkPrediction:
     """Predict all tasks. Where inputs are at fault, fail their tasks and predict the others again.
 
-    Where an error names no input, halve the tasks until the bad one stands alone.
+    Where an error names no input, halve the tasks until the bad one stands alone. Raises ModelAway.
     """
     try:
         inputs = wire.unpack(model.spec, (task.payload for task in tasks))
         return ChunkPrediction(predicted=[PredictedTasks(tasks, {**inputs, **_outputs(model, inputs, cache)})])
+    except ModelAway:
+        raise
     except Exception as error:
         if isinstance(error, BadInput) and (faults := _by_task(model.spec, tasks, error.faults)):
             bad = [_at_fault(model.spec, tasks[number], found) for number, found in faults.items()]

@@ -6,15 +6,20 @@ The verdicts are files in a folder that the worker's processes share.
 import multiprocessing
 from multiprocessing.connection import Connection
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import structlog
 
 from registry.versions import ModelVersion
 from serving.artifact import Artifact
+from serving.contract import ModelAway
 from worker.scoring import loaded_models
 
 log = structlog.get_logger(__name__)
+
+RETRY = 15.0
+"""Seconds until a version is tested again whose container, server or environment was not there."""
 
 LOAD_TIMEOUT = 600.0
 """Seconds that a model has to load."""
@@ -23,6 +28,13 @@ LOAD_TIMEOUT = 600.0
 class SelfTests:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._again: dict[ModelVersion, float] = {}
+        """When to test those again that something away kept from being loaded."""
+
+    def is_due(self, version: ModelVersion) -> bool:
+        """Return whether the version is to be tested: it was not yet, or may pass by now."""
+        again = self._again.get(version)
+        return self.verdict(version) is None or (again is not None and monotonic() > again)
 
     def verdict(self, version: ModelVersion) -> str | None:
         """Return why the version could not be loaded; empty: it could; None: it was not tested yet."""
@@ -33,7 +45,10 @@ class SelfTests:
 
     def run(self, version: ModelVersion, found: Artifact) -> bool:
         """Load the version once, note the verdict, and return whether it can be loaded."""
-        reason = _fault(version, found)
+        reason, passes = _fault(version, found)
+        self._again.pop(version, None)
+        if passes:
+            self._again[version] = monotonic() + RETRY
         if reason:
             self.refuse(version, reason)
         else:
@@ -60,32 +75,34 @@ class SelfTests:
         return self._folder / f"{version.model}-{version.digest}"
 
 
-def _fault(version: ModelVersion, found: Artifact) -> str:
+def _fault(version: ModelVersion, found: Artifact) -> tuple[str, bool]:
+    """Return why the version cannot be loaded, empty if it can, and whether that may pass by itself."""
     try:
         loaded_models.loader(version)  # forked processes share the imported runtime; nothing uses it here
     except Exception as error:
-        return described(error)
+        return described(error), False
     forked: Any = multiprocessing.get_context("fork")  # as Celery forks the worker's processes
     ours, theirs = forked.Pipe(duplex=False)
     process = forked.Process(target=_load, args=(version, found, theirs), daemon=True)
     process.start()
     theirs.close()
     try:
-        reason: str = ours.recv() if ours.poll(LOAD_TIMEOUT) else f"it did not load within {LOAD_TIMEOUT:.0f} s"
+        late = (f"it did not load within {LOAD_TIMEOUT:.0f} s", False)
+        verdict: tuple[str, bool] = ours.recv() if ours.poll(LOAD_TIMEOUT) else late
     except EOFError:
         process.join()
-        reason = f"the process that loaded it ended with status {process.exitcode}"
+        verdict = (f"the process that loaded it ended with status {process.exitcode}", False)
     process.kill()
     process.join()
-    return reason
+    return verdict
 
 
 def _load(version: ModelVersion, found: Artifact, parent: Connection) -> None:
     try:
         loaded_models.load(version, found)
-        parent.send("")
+        parent.send(("", False))
     except Exception as error:
-        parent.send(described(error))
+        parent.send((described(error), isinstance(error, ModelAway)))
 
 
 def described(error: Exception) -> str:
