@@ -5,6 +5,7 @@ from enum import Enum
 from uuid import UUID
 
 MAX_FIELD_ERRORS = 100  # enough to see what is wrong, and an answer that stays small
+NOT_READY = 503  # of a readiness probe that fails; its body is no problem, as it lists what works as well
 
 
 class ProblemKind(Enum):

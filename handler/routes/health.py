@@ -8,12 +8,10 @@ from handler.answer.bodies import Heartbeat, Readiness
 from handler.http.body import model_response
 from handler.http.operation import Operation, success
 from handler.http.request import ApiRequest
+from handler.problems import NOT_READY
 from handler.routes.models import loaded_models
 from handler.services import Services
 from store import outage
-
-NOT_READY = 503
-"""The status of a readiness probe that fails. Its body is no problem, as it lists what works as well."""
 
 
 async def heartbeat(request: ApiRequest, services: Services, client: str | None) -> Response:

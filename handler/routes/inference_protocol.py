@@ -14,7 +14,7 @@ from handler.http.operation import Operation, success
 from handler.http.problem_responses import PROTOCOL
 from handler.http.request import ApiRequest
 from handler.models import KnownModel, answered_fields
-from handler.problems import ProblemKind, RequestRefused
+from handler.problems import NOT_READY, ProblemKind, RequestRefused
 from handler.protocol import bodies, codec, tensors
 from handler.protocol.bodies import (
     EXTENSIONS,
@@ -28,7 +28,7 @@ from handler.protocol.bodies import (
     ServerReady,
     TensorMetadata,
 )
-from handler.routes.health import NOT_READY, readiness
+from handler.routes.health import readiness
 from handler.routes.models import loaded_models
 from handler.services import Services
 from handler.submit import submission, validation
