@@ -177,7 +177,11 @@ class CodeModel:
         channel = self._host.channel if self._host else self._start()
         asked = {name: _listed(columns[column]) for column, name in self._inputs.items()}
         try:
-            given = channel.ask({"columns": asked})["outputs"]
+            try:
+                given = channel.ask({"columns": asked})["outputs"]
+            except HostEnded:  # by this input, or by a restart of its container: the next host tells
+                self.close()
+                given = self._start().ask({"columns": asked})["outputs"]
         except BaseException as error:  # the time limit, too, after which the answer would come too late
             if not isinstance(error, CodeFailed) or isinstance(error, HostEnded):
                 self.close()

@@ -183,11 +183,12 @@ class Container:
         return len(psutil.Process(self._host.pid).children())
 
     def stop(self) -> None:
-        for process in psutil.Process(self._host.pid).children():
-            process.kill()
-        self._host.kill()
+        if self._host.poll() is None:
+            for process in psutil.Process(self._host.pid).children():
+                process.kill()
+            self._host.kill()
         self._host.wait()
-        (self.sockets / "greeter.sock").unlink()
+        (self.sockets / "greeter.sock").unlink(missing_ok=True)
 
 
 @pytest.fixture
