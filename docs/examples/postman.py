@@ -20,7 +20,11 @@ CHAINED = {
 }
 """What later requests take from the answer of an operation: the name of the variable, and where it stands."""
 
-ALLOWED = {"cancel_task": [200, 409], "replay_task": [202, 409]}
+ALLOWED = {
+    "cancel_task": [200, 409],
+    "replay_task": [202, 409],
+    **{change: [200, 404, 409] for change in ("promote", "rollback", "retire")},
+}
 """By the time that the collection comes to them, the task has ended well."""
 
 
