@@ -1,4 +1,4 @@
-# One target a program with packages of its own: handler, migrate, rescue (webhooks runs from it too), flower; and for the
+# One target a program with packages of its own: handler, migrate, rescue (webhooks runs from it too), export, flower; and for the
 # worker one a runtime, worker-xgboost, worker-onnx, worker-ctranslate2 (-gpu), or all that the repository's own models need
 # in one, worker; worker-lightgbm and worker-catboost are for models that operators add. `make images` builds them. Plain instructions only, so that the classic builder and BuildKit both build it.
 
@@ -39,6 +39,10 @@ FROM packages AS rescue-packages
 COPY requirements/rescue.txt /tmp/
 RUN install /tmp/rescue.txt
 
+FROM packages AS export-packages
+COPY requirements/export.txt /tmp/
+RUN install /tmp/export.txt
+
 FROM packages AS flower-packages
 COPY requirements/flower.txt /tmp/
 RUN install /tmp/flower.txt
@@ -78,6 +82,7 @@ RUN install /tmp/worker-ctranslate2-gpu.txt
 
 # Our code, readable for everyone whatever the checkout's umask was.
 FROM base AS code
+COPY evaluation evaluation
 COPY models models
 COPY registry registry
 COPY runtimes runtimes
@@ -91,7 +96,9 @@ RUN find models -name model.py -delete && rm -r models/*/artifact
 
 FROM light-code AS handler-code
 COPY broker broker
-COPY cli/__init__.py cli/database.py cli/encoding.py cli/keys.py cli/webhook_secret.py cli/redact.py cli/
+COPY cli/__init__.py cli/database.py cli/keys.py cli/webhook_secret.py cli/redact.py cli/
+COPY client/millrace_client millrace_client
+COPY console console
 COPY devstack/__init__.py devstack/local.py devstack/
 COPY handler handler
 COPY migrations migrations
@@ -101,17 +108,32 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+r
 # It registers the artifacts of the repository.
 FROM code AS migrate-code
 COPY alembic.ini ./
-COPY cli/__init__.py cli/database.py cli/encoding.py cli/keys.py cli/passwords.py cli/redact.py cli/replay.py cli/sql.py cli/
+COPY broker broker
+COPY cli/__init__.py cli/database.py cli/keys.py cli/passwords.py cli/redact.py cli/replay.py cli/sql.py cli/
+COPY cli/retain.py cli/retention_settings.py cli/exported_days.py cli/forget.py cli/erasing.py cli/held_inputs.py cli/cached_outputs.py cli/
+COPY cli/drift.py cli/compared_columns.py cli/dataset.py cli/shadow.py cli/
+COPY cli/evaluate cli/evaluate
 COPY cli/models cli/models
+COPY cli/rescoring cli/rescoring
+COPY client/millrace_client millrace_client
 COPY devstack/__init__.py devstack/local.py devstack/
+COPY export export
 COPY migrations migrations
 COPY webhooks webhooks
+COPY worker worker
 RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
 
 FROM light-code AS rescue-code
 COPY broker broker
 COPY rescue rescue
 COPY webhooks webhooks
+RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
+
+# It reads what the database says of its tables, and no spec.
+FROM base AS export-code
+COPY export export
+COPY store store
+COPY telemetry telemetry
 RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+rX .
 
 FROM code AS worker-code
@@ -123,6 +145,7 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+r
 # One container that does everything (ENGINE=pool).
 FROM code AS pool-code
 COPY broker broker
+COPY console console
 COPY handler handler
 COPY migrations migrations
 COPY pool pool
@@ -175,7 +198,7 @@ CMD ["celery", "flower", "--address=0.0.0.0", "--port=5566"]
 
 FROM base AS migrate
 LABEL org.opencontainers.image.title="millrace-migrate" \
-      org.opencontainers.image.description="Millrace: brings the schema of its database up to date; keys, replays, redaction"
+      org.opencontainers.image.description="Millrace: brings the schema of its database up to date; keys, replays, redaction, retention"
 COPY deploy/docker/millrace /usr/local/bin/
 COPY --from=migrate-packages /opt/venv /opt/venv
 COPY --from=migrate-code /app /app
@@ -191,6 +214,17 @@ COPY --from=rescue-code /app /app
 USER 10001:10001
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["with-secrets", "python", "-m", "rescue.liveness"]
 CMD ["python", "-m", "rescue"]
+
+FROM base AS export
+LABEL org.opencontainers.image.title="millrace-export" \
+      org.opencontainers.image.description="Millrace: writes predictions to a bucket as Parquet"
+COPY --from=export-packages /opt/venv /opt/venv
+COPY --from=export-code /app /app
+# Where EXPORT_URL=file:///export puts them, if a volume is mounted there.
+RUN install -d -o millrace -g millrace /export
+USER 10001:10001
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["with-secrets", "python", "-m", "export.liveness"]
+CMD ["python", "-m", "export"]
 
 # Worker processes are the parallelism; their threads would fight over the cores.
 FROM base AS worker-base

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FOREIGN := .venv-foreign
 MODEL ?= report_scorer
 
-.PHONY: up test check docs audit fmt train requirements images test-compose test-faults test-foreign soak bench bench-peers clean help
+.PHONY: up test test-long check docs audit fmt train requirements images test-compose test-faults test-foreign soak bench bench-peers clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -14,11 +14,15 @@ help: ## list the targets
 up: $(VENV)/local ## run everything on this machine: http://127.0.0.1:8081 (ENGINE=pool: no Redis, no workers)
 	@exec $(BIN)/millrace up
 
-test: $(VENV)/dev ## the tests, on real Postgres, Redis and workers
+test: $(VENV)/dev ## the tests, on real Postgres, Redis and workers; with ARGS, what they choose of the long ones too
 	@# Both halves run, whatever becomes of the first; 5 is pytest's word that ARGS has chosen nothing in one of them.
-	@$(BIN)/pytest -n 3 --dist loadfile -m "not alone" $(ARGS); beside=$$?; \
+	@$(BIN)/pytest -n 3 --dist loadfile -m "not alone$(if $(ARGS),, and not long)" $(ARGS); beside=$$?; \
 	$(BIN)/pytest -m alone $(ARGS); alone=$$?; \
 	case $$beside,$$alone in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac
+
+# What pages install is there before: two tests that install at once would be in each other's way.
+test-long: $(VENV)/dev $(VENV)/local $(VENV)/train ## the long tests: platforms of their own, your own models, every page typed
+	$(BIN)/pytest -n 3 --dist loadfile -m long
 
 check: $(VENV)/dev ## format, lint, types, import floors, Dockerfile, workflows, schema
 	$(BIN)/ruff format --check
@@ -48,7 +52,7 @@ test-compose: $(VENV)/dev ## bring docker-compose.yml up and use it (needs a Doc
 audit: $(VENV)/dev ## a bill of materials for each image in sbom/, and known vulnerabilities
 	@$(BIN)/python -m tests.audit $(IMAGES)
 
-IMAGES := handler migrate rescue flower pool worker worker-xgboost worker-onnx worker-ctranslate2 worker-lightgbm worker-catboost code-model
+IMAGES := handler migrate rescue export flower pool worker worker-xgboost worker-onnx worker-ctranslate2 worker-lightgbm worker-catboost code-model
 TAG ?= latest
 images: ## build every image as millrace-<target>:TAG
 	@for target in $(IMAGES); do \
@@ -68,7 +72,7 @@ soak: $(VENV)/dev ## 26 minutes of load, and whether a program's memory grows: S
 	@$(BIN)/python -m tests.soak
 
 PROGRAMS := handler migrate rescue pool worker worker-xgboost worker-onnx worker-ctranslate2 worker-lightgbm worker-catboost \
-	worker-ctranslate2-gpu flower train local bench convert docs
+	worker-ctranslate2-gpu flower client export train local bench convert docs
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-emit-index-url \
 	--no-emit-find-links --no-header $(ARGS)
 requirements: $(VENV)/dev ## compile requirements/*.in with hashes
@@ -90,7 +94,9 @@ clean: ## remove the virtual environments; data in .millrace stays
 $(VENV)/%: requirements/%.txt pyproject.toml | $(BIN)/python
 	@echo "Installing requirements/$*.txt …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@# One by one: an older Millrace, when it goes, takes the script `millrace` along, which is the client's now.
+	@for one in . ./client; do \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable $$one || exit 1; done
 	@touch $@
 
 $(BIN)/python:

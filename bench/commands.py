@@ -11,7 +11,19 @@ from bench.comparison import compare as lines_of
 from bench.engines import engines
 from bench.load_commands import run_published, run_schedule, saturate
 from bench.schedule_commands import FILE, make_schedule, replay
-from bench.study_commands import aged, growth, memory, overload, overtaking, promotions, start, tables
+from bench.study_commands import (
+    aged,
+    files,
+    growth,
+    memory,
+    outcomes,
+    overload,
+    overtaking,
+    promotions,
+    retention,
+    start,
+    tables,
+)
 from bench.yardstick_commands import peers, yardstick
 
 
@@ -35,6 +47,21 @@ def compare(a: Path, b: Path) -> None:
 
 
 loads = (make_schedule, replay, run_schedule, saturate, run_published, compare)
-studies = (yardstick, peers, engines, growth, aged, overload, overtaking, promotions, memory, start, tables)
+studies = (
+    yardstick,
+    peers,
+    engines,
+    growth,
+    files,
+    aged,
+    overload,
+    overtaking,
+    promotions,
+    memory,
+    start,
+    tables,
+    retention,
+    outcomes,
+)
 for command in (*loads, *studies):
     bench.add_command(command)

@@ -8,7 +8,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from bench import files as file_study
+from bench import outcome_reports as outcome_study
 from bench import promotions as promotion_study
+from bench import retention as retention_study
 from bench import starting, studies
 from bench import tables as table_study
 from bench.site import servers
@@ -90,6 +93,33 @@ def tables(predictions: int) -> None:
     """Compare a plain table of predictions with one of a partition a month, and what it costs to forget half of it."""
     with servers() as own:
         _print(table_study.tables(own, predictions, _tell))
+
+
+@click.command()
+@click.option("--predictions", default=2_000_000, show_default=True, help="stored beforehand, all old enough")
+def retention(predictions: int) -> None:
+    """Delete old predictions while others are claimed and stored: how fast, and what that costs the others."""
+    with servers() as own:
+        _print(retention_study.retention(own, predictions, _tell))
+
+
+@click.command()
+@click.option("--rows", callback=_counts, default="1000000,10000000", show_default=True, help="of the files")
+@click.option("--compared", default=500_000, show_default=True, help="rows of the file that the loop scores as well")
+@click.option("--rounds", default=3, show_default=True)
+def files(rows: list[int], compared: int, rounds: int) -> None:
+    """Score whole files by `millrace submit`: rows a second, beside a loop written by hand, and its memory."""
+    with servers() as own:
+        _print(file_study.files(own, rows, compared, rounds, _tell))
+
+
+@click.command()
+@click.option("--predictions", default=1_000_000, show_default=True, help="stored beforehand, each with a key")
+@click.option("--rows", default=1_000_000, show_default=True, help="of the file of outcomes")
+def outcomes(predictions: int, rows: int) -> None:
+    """Report outcomes, by requests and by a file, and lease predictions: how long, and in how much memory."""
+    with servers() as own:
+        _print(outcome_study.outcomes(own, predictions, rows, _tell))
 
 
 def _print(rows: Iterable[studies.StudyRow]) -> None:

@@ -1,12 +1,13 @@
 """`millrace keys`: who may use the API. In containers: `python -m cli.keys`."""
 
+import json
 import sys
 from datetime import UTC, datetime
 
 import click
+from millrace_client.cli.encoding import print_anything
 
 from cli.database import database
-from cli.encoding import print_anything
 from store import keys as store
 
 
@@ -40,10 +41,15 @@ def create(client: str, role: str) -> None:
 
 
 @keys.command("list")
-def list_keys() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: one object a line.")
+def list_keys(as_json: bool) -> None:
     """List every key by its id."""
     with database("keys") as engine, engine.begin() as connection:
         rows = store.page(connection)
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row._asdict(), default=str))
+        return
     head = ("id", "client", "role", "created", "last used", "revoked")
     table = [head, *([row.id, row.client, row.role, *map(_minute, row[3:])] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

@@ -1,4 +1,4 @@
-"""Puts each password of docker-compose where only the programs that need it read it; makes those that nobody has set.
+"""Puts each password of docker-compose where only the programs that need it read it; makes its own that nobody has set.
 
 `python -m cli.passwords`, before anything else starts. A folder a password: containers mount those that they may read.
 With a folder as its argument it makes them there, for deploy/kubernetes/overlays/local.
@@ -29,6 +29,9 @@ FOLDERS = {
 }
 """The settings that hold a password, and the folder of each."""
 
+NEVER_MADE = {"AWS_ACCESS_KEY_ID": "export", "AWS_SECRET_ACCESS_KEY": "export"}
+"""Those that are somebody else's: what .env does not set is not there."""
+
 USER = "millrace:"  # of Flower
 
 
@@ -56,6 +59,11 @@ def provide(folder: Path, settings: Mapping[str, str]) -> None:
     }
     for name, content in files.items():
         _write(folder / name, content)
+    for name, of in NEVER_MADE.items():
+        if value := settings.get(name):
+            _write(folder / of / name, value)
+        else:
+            (folder / of / name).unlink(missing_ok=True)
 
 
 def _fault(name: str, value: str) -> str | None:

@@ -4,10 +4,10 @@ import re
 from datetime import timedelta
 
 import click
+from millrace_client.cli.encoding import print_anything
 from sqlalchemy import Engine
 
 from cli.database import database
-from cli.encoding import print_anything
 from registry import versions
 from registry.versions import personal_columns
 from store import retention

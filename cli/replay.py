@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import click
+from millrace_client.cli.encoding import print_anything
 
 from cli.database import database
-from cli.encoding import print_anything
 from store import timestamps, transitions
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}

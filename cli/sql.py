@@ -1,13 +1,14 @@
 """`millrace sql`: the questions in store/analytics, answered from the running platform's database."""
 
 import csv
+import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import NoneType
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from psycopg2 import errors  # type: ignore[import-untyped]
@@ -30,31 +31,35 @@ NARROWEST_TEXT = 30
 GAP = 2  # cells between two columns
 
 
-AS_CSV = click.option(
-    "--csv",
-    "as_csv",
-    is_flag=True,
-    help="Print CSV: whole values, times in ISO 8601, NULL as nothing, and an apostrophe before a text that a "
-    "spreadsheet would take for a formula.",
-)
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def in_form(command: C) -> C:
+    """Add the options that choose a `form` for programs to read: csv or json; without one it is None."""
+    about_csv = (
+        "Print CSV: whole values, times in ISO 8601, NULL as nothing, and an apostrophe before a text that a "
+        "spreadsheet would take for a formula."
+    )
+    csv_option = click.option("--csv", "form", flag_value="csv", default=None, help=about_csv)
+    return click.option("--json", "form", flag_value="json", help="Print JSON: one object a line.")(csv_option(command))
 
 
 @click.command()
 @click.argument("name", required=False)
-@AS_CSV
-def sql(name: str | None, as_csv: bool) -> None:
+@in_form
+def sql(name: str | None, form: str | None) -> None:
     """Print the answer to the question NAME, or without a NAME the questions."""
     questions = analytics.questions()
     if name is None:
-        print_rows(["name", "question"], questions.items(), as_csv)
+        print_rows(["name", "question"], questions.items(), form)
         return
     if name not in questions:
         raise click.UsageError(f"there is no question {name!r}; there are: {', '.join(questions)}")
     answer = _ask(name)
-    if not as_csv:
+    if form is None:
         click.secho(questions[name], bold=True)
-    print_rows(answer.columns, answer.rows, as_csv)
-    if not as_csv:
+    print_rows(answer.columns, answer.rows, form)
+    if form is None:
         click.echo(f"{len(answer.rows)} {'row' if len(answer.rows) == 1 else 'rows'}; times are in UTC")
 
 
@@ -69,8 +74,12 @@ def _ask(name: str) -> QueryResult:
             sys.exit(f"millrace sql: stopped after {analytics.TIME_LIMIT} s; {remedy}")
 
 
-def print_rows(columns: Sequence[str], rows: Rows, as_csv: bool) -> None:
-    if as_csv:
+def print_rows(columns: Sequence[str], rows: Rows, form: str | None) -> None:
+    if form == "json":
+        for row in rows:
+            click.echo(json.dumps(dict(zip(columns, map(_plain, row), strict=True)), ensure_ascii=False, default=str))
+        return
+    if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([_exact(value) for value in row] for row in rows)
@@ -96,6 +105,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         table.add_row(*map(Text, row))
     console.width = max(console.width, needed)
     console.print(table, crop=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _exact(value: Any) -> Any:

@@ -14,13 +14,14 @@ from sqlalchemy import Row, select
 
 from cli.database import database
 from cli.replay import Since
-from cli.sql import AS_CSV, print_rows, print_table, short
+from cli.sql import in_form, print_rows, print_table, short
 from registry import versions
 from serving import wire
 from store.states import Priority, Status
-from store.tables import task_inputs, webhooks
+from store.tables import task_inputs
 from store.tables import tasks as tasks_table
 from store.tasks import BY_INDEX, newest
+from store.webhook_tables import webhooks
 
 WIDTH = 48
 """Characters of one value that are shown."""
@@ -35,9 +36,9 @@ FEW = 10
 @click.option("--client", help="only this client's")
 @click.option("--since", type=Since(), help="submitted since: 30m, 6h, 2d, or an RFC 3339 time")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
-@AS_CSV
+@in_form
 def tasks(
-    status: str | None, model: str | None, client: str | None, since: datetime | None, limit: int, as_csv: bool
+    status: str | None, model: str | None, client: str | None, since: datetime | None, limit: int, form: str | None
 ) -> None:
     """List tasks, newest first."""
     query = newest(
@@ -51,8 +52,8 @@ def tasks(
         connection.execute(BY_INDEX)
         result = connection.execute(query)
         columns, rows = list(result.keys()), result.all()
-    print_rows(columns, rows, as_csv)
-    if not as_csv:
+    print_rows(columns, rows, form)
+    if form is None:
         click.echo(f"{len(rows)} {'task' if len(rows) == 1 else 'tasks'}; times are in UTC")
 
 

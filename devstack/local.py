@@ -57,6 +57,12 @@ def redis_url() -> str | None:
     return os.environ.get("REDIS_URL") or _addresses().get("redis_url")
 
 
+def handler_url() -> str | None:
+    """Return the address of the API of that `millrace up`; None where it does not run."""
+    page = services().get("handler")
+    return None if page is None else page.removesuffix("/health/live")
+
+
 def services() -> dict[str, str]:
     """Return a page of each program of that `millrace up`; none where it does not run."""
     pages: dict[str, str] = _addresses().get("services", {})

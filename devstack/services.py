@@ -21,7 +21,10 @@ def services(
     flower_auth: str,
     stop_seconds: float,
 ) -> list[Program]:
-    """Return them, not yet started; without a Redis only the handler, which then scores itself (ENGINE=pool)."""
+    """Return them, not yet started; without a Redis only the handler, which then scores itself (ENGINE=pool).
+
+    With EXPORT_URL, the export is one of them.
+    """
     logs = local.FOLDER / "logs"
     python = [sys.executable, "-m"]
     ours = {
@@ -41,8 +44,12 @@ def services(
     uvicorn = ["uvicorn", "--factory", "handler.app:create_app", "--http=handler.connection:Connection"]
     uvicorn += ["--no-access-log", "--timeout-graceful-shutdown=3", f"--port={settings.port}"]
     handler = Program("handler", [*python, *uvicorn], metrics["handler"], logs)
+    export = []
+    if settings.export_url is not None:
+        told = {name: ours[name] for name in ("DATABASE_URL", "TMPDIR")} | {"EXPORT_URL": settings.export_url}
+        export = [Program("export", [*python, "export"], told, logs)]
     if redis_url is None:
-        return [handler]
+        return [handler, *export]
     flower = [*python, "celery", "flower", "--address=127.0.0.1", f"--port={settings.flower_port}"]
     flower_settings = {
         **{name: os.environ.get(name, default) for name, default in FLOWER.items()},
@@ -55,5 +62,6 @@ def services(
         Program("worker", [*python, "worker"], metrics["worker"], logs),
         Program("rescue", [*python, "rescue"], metrics["rescue"], logs),
         Program("webhooks", [*python, "webhooks"], metrics["webhooks"], logs),
+        *export,
         Program("flower", flower, flower_settings, logs),
     ]

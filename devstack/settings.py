@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from broker.address import RedisUrl
+from export.address import LIKE_THIS, ExportUrl
 from store.settings import DatabaseUrl
 
 
@@ -43,6 +44,9 @@ class UpSettings(BaseSettings):
     )
     migrations_database_url: DatabaseUrl | None = Field(
         default=None, description="postgresql://user:password@host:port/database by its owner, if it has another"
+    )
+    export_url: ExportUrl | None = Field(
+        default=None, description=f"where predictions are exported to: {LIKE_THIS}; empty: nowhere"
     )
     redis_url: RedisUrl | None = Field(
         default=None, description="redis://:password@host:port/0, instead of the embedded Valkey"

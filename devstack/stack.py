@@ -172,7 +172,7 @@ class Stack:
         handler, *others = self._programs
         address = f"http://127.0.0.1:{self._settings.port}/health/ready"
         loaded = partial(ready.all_loaded, engine, start, self._settings.worker_concurrency)
-        self._until("no worker process has its models loaded", others[0] if others else handler, loaded)
+        self._until("no worker process has its models loaded", others[0] if self._celery else handler, loaded)
         self._until("it is not ready", handler, partial(ready.answers, address))
         for program in others:
             if (port := self._metrics_ports.get(program.name)) is not None:

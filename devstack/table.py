@@ -15,6 +15,7 @@ def places(
     celery = settings.engine == "celery"
     handler = f"http://127.0.0.1:{settings.port}"
     table = Table(title="Millrace is ready", title_justify="left", title_style="bold green", show_header=False)
+    table.add_row("console", f"{handler}/")
     table.add_row("handler", handler)
     table.add_row("API docs", f"{handler}/docs")
     needed = "needed: .venv/bin/millrace keys create NAME"
@@ -29,6 +30,8 @@ def places(
         user, password = flower_auth.split(":", 1)
         table.add_row("Flower", f"http://127.0.0.1:{settings.flower_port}")
         table.add_row("", f"user {user}   password {password}")
+    if settings.export_url is not None:
+        table.add_row("export", settings.export_url)
     metrics = (f"{name} http://127.0.0.1:{port}/metrics" for name, port in metrics_ports.items())
     table.add_row("metrics", "\n".join(metrics))
     table.add_row("SQL", ".venv/bin/millrace psql")

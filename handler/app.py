@@ -11,17 +11,34 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
+from console.operations import console_operations
 from handler.connection import KEEP_ALIVE
 from handler.http import openapi, unroutable
 from handler.http.docs_page import docs_operations
 from handler.http.endpoint import ApiEndpoint, FixedRoute, RouteCounters, TracedEndpoint
 from handler.http.operation import ANY_METHOD, Operation
 from handler.http.profiling import ProfilingMiddleware
-from handler.routes import endpoints, health, inference_protocol, models, submissions, tasks, versions, workers
+from handler.routes import (
+    endpoints,
+    evaluations,
+    health,
+    inference_protocol,
+    job_results,
+    jobs,
+    models,
+    outcomes,
+    predictions,
+    submissions,
+    tasks,
+    triage,
+    versions,
+    workers,
+)
 from handler.settings import HandlerSettings
 from handler.startup import Settings, read_settings, start_services
 from serving.catalogue import specs
 from serving.contract import Spec
+from store import address
 from telemetry.settings_errors import exit_on_invalid_settings
 
 log = structlog.get_logger(__name__)
@@ -34,7 +51,7 @@ FREQUENT = {"/predict", "/submit", "/task/{task_id}"}
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "Prefer"],
+    "allow_headers": ["Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "Prefer"],
     "expose_headers": [
         *("Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied", "WWW-Authenticate"),
         *("RateLimit", "RateLimit-Policy"),
@@ -60,7 +77,8 @@ def create_app() -> ASGIApp:
             yield {"services": services, KEEP_ALIVE: settings.handler.keep_alive_seconds}
 
     document = partial(_document, settings=settings.handler)
-    routes = make_routes([*api_operations(specs()), *docs_operations(document)], counters, settings)
+    pages = console_operations(address.parse(settings.store.database_url).password or "")
+    routes = make_routes([*api_operations(specs()), *pages, *docs_operations(document)], counters, settings)
     not_found = _endpoint(unroutable.NOT_FOUND, counters, settings)
     app: ASGIApp = Router(routes, redirect_slashes=False, default=not_found, lifespan=lifespan)
     if settings.handler.origins:
@@ -78,9 +96,15 @@ def api_operations(described: Mapping[str, Spec]) -> list[Operation]:
     return [
         *submissions.operations(described),
         *tasks.operations(described),
+        *jobs.OPERATIONS,
+        *job_results.OPERATIONS,
         *endpoints.operations(described),
         *models.OPERATIONS,
         *versions.OPERATIONS,
+        *evaluations.OPERATIONS,
+        *predictions.OPERATIONS,
+        *outcomes.OPERATIONS,
+        *triage.OPERATIONS,
         *workers.OPERATIONS,
         *inference_protocol.operations(described),
         *health.OPERATIONS,

@@ -41,6 +41,12 @@ class ProblemKind(Enum):
         "With AUTH=off: a page of another origin sent a POST.",
         "Add the origin to CORS_ORIGINS if its scripts may use the API.",
     )
+    OTHER_SITE = (
+        403,
+        "Change from another site",
+        "A change in the console was not sent by a page of the console: the headers Sec-Fetch-Site and Origin show it.",
+        "Open the console and make the change there; programs use the API.",
+    )
     ROLE_REFUSED = (
         403,
         "Role lacks the right",
@@ -59,6 +65,12 @@ class ProblemKind(Enum):
         "No task has this id, or it belongs to another client.",
         "Check the id, and use the API key of the client that submitted the task.",
     )
+    UNKNOWN_JOB = (
+        404,
+        "Unknown job",
+        "No job has this id, or it belongs to another client.",
+        "Check the id, and use the API key of the client that made the job.",
+    )
     UNKNOWN_MODEL = (
         404,
         "Unknown model",
@@ -70,6 +82,18 @@ class ProblemKind(Enum):
         "Unknown model version",
         "The handler does not serve this version of the model.",
         "Use the version from GET /v2/models/<model>, or leave the version out.",
+    )
+    NOT_EVALUATED = (
+        404,
+        "Not evaluated yet",
+        "No figures of the model on live traffic are stored for this grouping.",
+        "Have the operator run `millrace evaluate --live MODEL --by version,week` with the grouping.",
+    )
+    UNKNOWN_LEASE = (
+        404,
+        "Unknown lease",
+        "No lease has this id, or it belongs to another client.",
+        "Use the ids from POST /triage/leases, and the API key of the client that leased them.",
     )
     METHOD_NOT_ALLOWED = (
         405,
@@ -107,6 +131,30 @@ class ProblemKind(Enum):
         "The model's versions are not in a state in which this change is possible; the detail says why.",
         "Look at GET /models/<model>/versions, and do what the detail names.",
     )
+    JOB_CLOSED = (
+        409,
+        "Job takes no more parts",
+        "The job was closed or cancelled, so it takes no new part and cannot be cancelled again.",
+        "Make a new job; parts that the job has already can be repeated.",
+    )
+    PARTS_MISSING = (
+        409,
+        "Parts of the job are missing",
+        "The job was to be closed with a number of parts that are not all stored.",
+        "Send the parts that the detail names, then close the job again.",
+    )
+    JOB_NOT_FINISHED = (
+        409,
+        "Job not finished",
+        "Results can be read once every row of the job is scored, rejected or failed.",
+        "Wait until GET /jobs/<id> says DONE.",
+    )
+    NOT_REVIEWABLE = (
+        409,
+        "Model cannot be reviewed",
+        "The model declares no outcomes, or has no output between 0 and 1 that ranks its predictions.",
+        "Declare [outcomes] in its model.toml and add it again, or report outcomes without leases.",
+    )
     BODY_TOO_LARGE = (
         413,
         "Request body too large",
@@ -123,7 +171,7 @@ class ProblemKind(Enum):
         415,
         "Unsupported content encoding",
         "The endpoint does not support this Content-Encoding.",
-        "Send the body uncompressed.",
+        "Compress the body with gzip, deflate or zstd, or send it uncompressed.",
     )
     UNKNOWN_HOST = (
         421,
@@ -164,14 +212,20 @@ class ProblemKind(Enum):
     WEBHOOKS_OFF = (
         422,
         "Webhooks are disabled",
-        "The submission names a callback_url, but the handler has no WEBHOOK_SECRET.",
-        "Set WEBHOOK_SECRET, or leave callback_url out and poll the task.",
+        "The submission or job names a callback_url, but the handler has no WEBHOOK_SECRET.",
+        "Set WEBHOOK_SECRET, or leave callback_url out and poll.",
     )
     IDEMPOTENCY_KEY_REUSED = (
         422,
         "Idempotency key reused",
         "The same Idempotency-Key was sent with other inputs, another model or another callback_url.",
         "Use a new key for each submission; repeat a key only with the same request.",
+    )
+    PART_REUSED = (
+        422,
+        "Part number reused",
+        "Another part of the job was sent under this number before.",
+        "Number the parts of a job from 0 on, and repeat a number only with the same rows.",
     )
     TOO_MANY_INPUTS = (
         422,

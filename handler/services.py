@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handler.answer.listing import TaskLists
+from handler.answer.result_stream import ResultStreams
 from handler.answer.tasks import TaskNotifier, TaskReader
 from handler.auth.authentication import Authenticator
 from handler.auth.same_origin import SameOrigin
@@ -29,6 +30,9 @@ class Services:
     """Connections for what must go on under any load: keys, the backlog, readiness."""
     tasks: TaskReader
     lists: TaskLists
+    results: ResultStreams
+    triage: AsyncEngine
+    """Connections for draws, which wait for each other."""
     schema_head: str
     schema_older: frozenset[str]
     schema: SchemaCheck

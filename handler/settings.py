@@ -56,6 +56,21 @@ class HandlerSettings(BaseSettings):
         le=60,
         description="seconds that POST /prediction, /translation, /inference and /v2 wait for outputs; then 504",
     )
+    triage_random_share: float = Field(
+        default=0.05, ge=0, le=1, description="share of the draws for reviewers that are random, whatever the score"
+    )
+    triage_second_share: float = Field(
+        default=0.05, ge=0, le=1, description="share of the draws that a second reviewer is to decide as well"
+    )
+    triage_lease_seconds: float = Field(
+        default=900, ge=1, le=86_400, description="seconds after which a reviewer no longer holds a prediction"
+    )
+    triage_pool: int = Field(
+        default=20_000,
+        ge=100,
+        le=1_000_000,
+        description="newest predictions of a model from which reviewers get theirs",
+    )
 
     @field_validator("cors_origins")
     @classmethod

@@ -16,7 +16,7 @@ from broker.broker import Broker
 from broker.message import Bounds
 from broker.redis_broker import RedisBroker
 from broker.settings import BrokerSettings
-from handler.answer import listing
+from handler.answer import listing, result_stream
 from handler.answer.tasks import TaskNotifier, TaskReader
 from handler.auth.authentication import Authenticator, Keyring
 from handler.auth.rate_limit import Rate, RateLimiter
@@ -33,6 +33,7 @@ from handler.submit.backlog import Backlog
 from handler.submit.group_commit import GroupCommit
 from migrations.revisions import head, older
 from migrations.schema import schema
+from store import draws, result_rows
 from store.engine import connect_async
 from store.schema import SchemaCheck, names_of
 from store.settings import StoreSettings
@@ -79,6 +80,10 @@ async def start_services(settings: Settings, routes: RouteCounters, stack: Async
     commits = _connect(settings.store, stack, pool_size=1)
     vital = _connect(settings.store, stack, pool_size=2)
     lists = _connect(settings.store, stack, pool_size=listing.CONNECTIONS, timeout=2 * SECONDS)
+    streams = _connect(
+        settings.store, stack, pool_size=result_stream.CONNECTIONS, timeout=result_rows.SECONDS + SECONDS
+    )
+    triage = _connect(settings.store, stack, pool_size=2, timeout=draws.SECONDS + SECONDS)
     models = KnownModels(vital)
     with suppress(SQLAlchemyError):  # PostgreSQL is away: they are read as soon as it is there
         await models.refresh()
@@ -99,6 +104,8 @@ async def start_services(settings: Settings, routes: RouteCounters, stack: Async
         vital=vital,
         tasks=TaskReader(engine, settings.store.database_pool_size, models, notifier),
         lists=listing.TaskLists(lists),
+        results=result_stream.ResultStreams(streams),
+        triage=triage,
         schema_head=head(),
         schema_older=older(),
         schema=SchemaCheck(names_of(schema().sorted_tables)),

@@ -3,10 +3,25 @@
 from sqlalchemy import MetaData
 
 from serving.catalogue import specs
-from store import keys, model_tables, tables
+from store import (
+    deletion_tables,
+    drift_tables,
+    evaluation_tables,
+    job_tables,
+    keys,
+    model_tables,
+    outcome_tables,
+    rescored_tables,
+    tables,
+    webhook_tables,
+)
 from store.predictions import predictions_table
 
-PLATFORM = next(module.metadata for module in (tables, model_tables, keys))
+_MODULES = (
+    *(tables, webhook_tables, model_tables, job_tables, keys, deletion_tables, outcome_tables, evaluation_tables),
+    *(rescored_tables, drift_tables),
+)
+PLATFORM = next(module.metadata for module in _MODULES)
 """Each of these modules adds its tables to it when it is imported."""
 
 

@@ -52,7 +52,11 @@ class Added:
 
 def add(connection: Connection, new: NewVersion, by: str, reason: str | None = None) -> Added:
     """Store a version as a candidate, with its files; the model too if it is the first. Raises RegistryRefused."""
-    models.lock(connection)
+    hashes = {name: sha256(file) for name, file in sorted(new.files.items())}
+    for name, file in new.files.items():
+        with file.open("rb") as content:
+            models.store_file(connection, bytes.fromhex(hashes[name]), content)
+    models.lock(connection)  # only now: a large file takes minutes, and nobody else could promote meanwhile
     table = models.table_of(connection, new.model)
     if table is None:
         if owner := models.owner_of(connection, new.table):
@@ -60,7 +64,6 @@ def add(connection: Connection, new: NewVersion, by: str, reason: str | None = N
         models.add_model(connection, new.model, new.table)
     elif table != new.table:
         raise RegistryRefused(f"the model {new.model} has the table {table}; it cannot have {new.table} as well")
-    hashes = {name: sha256(file) for name, file in sorted(new.files.items())}
     schema = msgspec.to_builtins(new.schema)
     digest = _digest(new, hashes, schema)
     if same := models.version_with(connection, new.model, digest):
@@ -69,9 +72,6 @@ def add(connection: Connection, new: NewVersion, by: str, reason: str | None = N
     version = new.version or str(1 + max((int(name) for name in existing if name.isdecimal()), default=0))
     if version in existing:
         raise RegistryRefused(f"{new.model} has a version {version} with other contents; choose another name for it")
-    for name, file in new.files.items():
-        with file.open("rb") as content:
-            models.store_file(connection, bytes.fromhex(hashes[name]), content)
     models.add_version(
         connection,
         new.model,
@@ -91,15 +91,40 @@ def _digest(new: NewVersion, hashes: Mapping[str, str], schema: Any) -> bytes:
     return hashlib.sha256(msgspec.json.encode((new.runtime, schema, new.manifest, loaded), order="sorted")).digest()
 
 
-def promote(connection: Connection, model: str, version: str | None, by: str, reason: str | None = None) -> str:
-    """Make a version live, by default the one that was added last, and return it. Raises RegistryRefused."""
+def promote(
+    connection: Connection,
+    model: str,
+    version: str | None,
+    by: str,
+    reason: str | None = None,
+    verdict: str | None = None,
+) -> str:
+    """Make a version live, by default the one that was added last, and return it. Raises RegistryRefused.
+
+    `verdict` is what the gate said of it, for the event: `registry.gate` finds it.
+    """
     models.lock(connection)
     states = _states(connection, model)
     chosen = version or next(reversed(states))
     _check(model, chosen, states)
     if states[chosen] is State.LIVE:
         raise RegistryRefused(f"{model} {chosen} is live already")
-    _replace(connection, model, states, chosen, ModelEvent("promoted", by, reason))
+    _replace(connection, model, states, chosen, ModelEvent("promoted", by, reason, verdict))
+    return chosen
+
+
+def shadow(
+    connection: Connection, model: str, version: str | None, by: str, reason: str | None = None, *, stop: bool = False
+) -> str:
+    """Let a candidate score live inputs without an effect, or no longer; return it. Raises RegistryRefused."""
+    models.lock(connection)
+    states = _states(connection, model)
+    chosen = version or next(reversed(states))
+    _check(model, chosen, states)
+    before, after = (State.SHADOW, State.CANDIDATE) if stop else (State.CANDIDATE, State.SHADOW)
+    if states[chosen] is not before:
+        raise RegistryRefused(f"{model} {chosen} is {states[chosen]}, not a {before}")
+    models.move(connection, model, chosen, after, ModelEvent("unshadowed" if stop else "shadowed", by, reason))
     return chosen
 
 

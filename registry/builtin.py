@@ -1,11 +1,14 @@
 """Registers the models of this repository through the same door as every other."""
 
+from pathlib import Path
+
 import structlog
 from sqlalchemy import Connection
 
 from registry import administration, versions
-from registry.administration import NewVersion, RegistryRefused
+from registry.administration import Added, NewVersion, RegistryRefused
 from serving import artifact, catalogue
+from serving.artifact import Artifact
 from store import models
 from store.model_tables import State
 
@@ -36,23 +39,9 @@ def register(connection: Connection) -> list[tuple[str, str]]:
     One goes live where no version of its model ever was. A model whose artifact is missing or refused is left out.
     """
     candidates = []
-    for name, spec in catalogue.specs().items():
+    for name in catalogue.specs():
         try:
-            found = artifact.current(name)
-            artifact.verify(found)
-            files = {file: found.path / file for file in found.manifest["sha256"]}
-            manifest = {key: value for key, value in found.manifest.items() if key not in ("sha256", "version")}
-            new = NewVersion(
-                name,
-                spec.table,
-                runtime=f"{CODE}{name}",
-                schema=None,
-                files=files,
-                manifest=manifest,
-                evaluation=found.evaluation if (found.path / "evaluation.json").exists() else None,
-                version=found.version,
-            )
-            added = administration.add(connection, new, BY)
+            added = _add(connection, name, artifact.current(name))
         except (artifact.ArtifactMissing, artifact.ArtifactTampered, artifact.UnsafeFormat, RegistryRefused) as error:
             log.critical("model_not_registered", model=name, reason=str(error))
             continue
@@ -63,3 +52,29 @@ def register(connection: Connection) -> list[tuple[str, str]]:
         else:
             candidates.append((name, added.version))
     return candidates
+
+
+def register_from(connection: Connection, name: str, folder: Path) -> list[tuple[str, str]]:
+    """Add the artifact that `CURRENT` in another folder names, and return (model, version) if it is new.
+
+    It stays a candidate: the registry keeps the files, so the folder is not needed afterwards. Raises
+    ArtifactMissing, ArtifactTampered, UnsafeFormat and RegistryRefused.
+    """
+    added = _add(connection, name, artifact.current(name, folder))
+    return [(name, added.version)] if added.is_new else []
+
+
+def _add(connection: Connection, name: str, found: Artifact) -> Added:
+    artifact.verify(found)
+    manifest = {key: value for key, value in found.manifest.items() if key not in ("sha256", "version")}
+    new = NewVersion(
+        name,
+        catalogue.specs()[name].table,
+        runtime=f"{CODE}{name}",
+        schema=None,
+        files={file: found.path / file for file in found.manifest["sha256"]},
+        manifest=manifest,
+        evaluation=found.evaluation if (found.path / "evaluation.json").exists() else None,
+        version=found.version,
+    )
+    return administration.add(connection, new, BY)

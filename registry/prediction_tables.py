@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, MetaData, Row, Table, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
+from registry import outcome_views
 from registry.administration import RegistryRefused
 from registry.versions import ModelVersion, NoSpec
 from serving.contract import Spec
@@ -77,6 +78,7 @@ def make(connection: Connection, spec: Spec) -> None:
     roles.grant(connection, table.metadata)
     annotate(connection, table.metadata)
     make_view(connection, spec.name, table.name)
+    outcome_views.renew(connection)
 
 
 def renew(connection: Connection, versions: Iterable[ModelVersion]) -> None:
@@ -91,6 +93,7 @@ def renew(connection: Connection, versions: Iterable[ModelVersion]) -> None:
             roles.grant(connection, table.metadata)
             annotate(connection, table.metadata)
             make_view(connection, version.model, table.name)
+    outcome_views.renew(connection)
 
 
 def _grow(connection: Connection, table: Table, existing: dict[str, Row[Any]]) -> None:
@@ -109,7 +112,8 @@ def _grow(connection: Connection, table: Table, existing: dict[str, Row[Any]]) -
 
 
 def drop_views(connection: Connection) -> None:
-    """Drop the views of all models: PostgreSQL changes no column that a view shows. `renew` makes them again."""
+    """Drop all views: PostgreSQL changes no column that a view shows. `renew` makes them again."""
+    outcome_views.drop(connection)
     for model in models.tables(connection):
         connection.execute(text(f'DROP VIEW IF EXISTS "{model}_rows"'))
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from broker.broker import AnnounceFailed, PublishFailed, Sender
 from broker.message import MAX_TASKS
 from registry.versions import Registry
+from rescue.jobs import Jobs
 from rescue.metrics import RescueMetrics
 from rescue.queues import Queue, Queues
 from rescue.retention import Retention
@@ -64,6 +65,7 @@ class Rescue:
         self._patience = timedelta(seconds=settings.republish_after_seconds)
         self._starving = timedelta(seconds=settings.starving_after_seconds)
         self._queues = Queues(sender, registry)
+        self._jobs = Jobs(self._steps, lambda tasks: self._publish(tasks, alone=False))
         self._starvation = Starvation(settings.starving_after_seconds)
         self._gap = 2 * timedelta(seconds=settings.rescue_interval_seconds) + LATE
         self._away = False
@@ -90,6 +92,7 @@ class Rescue:
             self.round()
             self._metrics.round_over()
         finally:
+            self._guarded(self._jobs.turn)
             if self._retention is not None:
                 self._guarded(self._retention.turn)
             self._guarded(lambda: self._metrics.refresh(self._engine, self._registry))

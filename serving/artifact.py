@@ -69,9 +69,9 @@ class Artifact:
             yield json.loads(line)
 
 
-def current(name: str) -> Artifact:
-    """Return the artifact that `models/<name>/artifact/CURRENT` names."""
-    folder = FOLDER / name / "artifact"
+def current(name: str, folder: Path | None = None) -> Artifact:
+    """Return the artifact that `models/<name>/artifact/CURRENT` names, or the file CURRENT in another folder."""
+    folder = folder or FOLDER / name / "artifact"
     try:
         version = (folder / "CURRENT").read_text(encoding="utf-8").strip()
         manifest = json.loads((folder / version / MANIFEST).read_text(encoding="utf-8"))

@@ -27,6 +27,7 @@ from pydantic.fields import FieldInfo
 from serving.base64_text import Base64Encoder
 from serving.endpoint import Endpoint
 from serving.fields import bare_type, constraints, is_nullable, public_name
+from serving.outcomes import OutcomeRules
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray  # the handler has no numpy
@@ -114,6 +115,7 @@ class Spec:
     `check` finds what the schema cannot express, before anything is stored, with the help of the artifact's manifest.
     `older_endpoints` serve clients that know no other, and are not in the OpenAPI document.
     `personal` names the stored columns that hold what people wrote or showed: retention empties them.
+    `outcomes` says how the truth is reported later; without it, no outcomes are accepted.
     """
 
     name: str
@@ -132,6 +134,7 @@ class Spec:
     endpoint: Endpoint | None = None
     older_endpoints: tuple[Endpoint, ...] = ()
     personal: tuple[str, ...] = ()
+    outcomes: OutcomeRules | None = None
 
     @property
     def example(self) -> dict[str, Any]:
@@ -158,6 +161,11 @@ class Spec:
         """The output between 0 and 1 whose distribution is watched, where there is one."""
         fields = self.output.model_fields
         return next((c.name for c in self.output_columns if c.kind == "double" and _is_share(fields[c.name])), None)
+
+    @property
+    def label(self) -> str | None:
+        """The output with the guessed label: the first text, where there is one."""
+        return next((column.name for column in self.output_columns if column.kind == "text"), None)
 
     @cached_property
     def stored_columns(self) -> list[Column]:

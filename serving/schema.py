@@ -14,6 +14,7 @@ import msgspec
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
 from serving.contract import MAX_BIGINT, MAX_INTEGER, NO_NUL, Base64, Kind, Spec
+from serving.outcomes import OutcomeRules
 
 MAX_NAME = 63
 """Bytes of a column's name in PostgreSQL, of which this uses ASCII only."""
@@ -67,6 +68,7 @@ class ModelSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     time_limit: int = 60
     personal: tuple[str, ...] = ()
     """Columns that hold what people wrote or showed."""
+    outcomes: OutcomeRules | None = None
 
 
 def plain_name(name: str, taken: Collection[str]) -> str:
@@ -99,6 +101,7 @@ def spec_of(name: str, table: str, schema: ModelSchema) -> Spec:
         max_batch=schema.max_batch,
         time_limit=schema.time_limit,
         personal=schema.personal,
+        outcomes=schema.outcomes,
     )
 
 

@@ -34,8 +34,8 @@ def row(spec: Spec) -> type[Any]:
     return msgspec.defstruct(
         spec.input.__name__,
         [
-            *((name, _constrained(field)) for name, field in required.items()),
-            *((name, _constrained(field), field.default) for name, field in optional.items()),
+            *((name, constrained(field)) for name, field in required.items()),
+            *((name, constrained(field), field.default) for name, field in optional.items()),
         ],
         forbid_unknown_fields=True,
         rename=spec.public_names,
@@ -183,7 +183,7 @@ def _refuse_unsupported(model: type[BaseModel]) -> None:
             raise TypeError(f"{model.__name__}.{name}: set allow_inf_nan=False; JSON cannot carry NaN to the worker")
 
 
-def _constrained(field: FieldInfo) -> Any:
+def constrained(field: FieldInfo) -> Any:
     """Return the field's type with its constraints as msgspec has them."""
     meta: dict[str, Any] = {}
     for rule in constraints(field):

@@ -18,6 +18,7 @@ EXACT = 2**53
 """Below this, a float holds every whole number exactly, so that 3.0 can be accepted as 3."""
 
 UUID = "01a1fbff-6bc2-77a0-9580-9b6d17fbabd4"
+EXAMPLE_TIME = "2026-01-31T09:00:00Z"
 
 
 def words(error: ErrorDetails, model: type[BaseModel] | None = None, *, as_text: bool = False) -> str:
@@ -70,6 +71,7 @@ _MESSAGES = {
     "string_unicode": "Must be valid Unicode; it has half of a surrogate pair",
     "too_short": "Must have at least {min_length} elements, not {actual_length}",
     "too_long": "Must have at most {max_length} elements, not {actual_length}",
+    "timezone_aware": f"Give the time with its offset from UTC, as {EXAMPLE_TIME}, not {{given}}",
     "none_required": "Must be null, not {given}",
 }
 _FAMILY_MESSAGES = {
@@ -78,6 +80,7 @@ _FAMILY_MESSAGES = {
     "string_": "Must be a string, not {given}",
     "bytes_": "Must be a string of base64, not {given}",
     "bool_": "Must be true or false, not {given}",
+    "datetime_": f"Must be a time such as {EXAMPLE_TIME}, not {{given}}",
     "list_": "Must be an array, not {given}",
     "dict_": "Must be an object, not {given}",
     "model_": "Must be an object, not {given}",

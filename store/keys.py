@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import app_may, metadata
+from store.tables import ANALYST, app_may, metadata
 
 
 class Role(StrEnum):
@@ -62,8 +62,9 @@ api_keys = Table(
     Column("revoked_at", DateTime(timezone=True), comment="since when it is refused; null: it is in force"),
     CheckConstraint("octet_length(hash) = 32", name="hash_is_sha256"),
     CheckConstraint(f"""role IN ('{"', '".join(Role)}')""", name="role_known"),
-    info=app_may("SELECT", "UPDATE (last_used_at)"),  # keys are made and revoked by the owner
-    comment="Who may use the API; not for analysts",
+    # The owner makes and revokes keys. An analyst sees when a client got one, which says when the client began.
+    info=app_may("SELECT", "UPDATE (last_used_at)") | {ANALYST: ["SELECT (client, role, created_at)"]},
+    comment="Who may use the API; analysts see neither ids nor hashes",
 )
 
 _KEY = re.compile("mr_([0-9a-f]{16})_[0-9a-f]{64}")

@@ -112,7 +112,9 @@ model_events = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True, comment="in the order of events"),
     Column("model", Text, nullable=False, comment="the model"),
     Column("version", Text, nullable=False, comment="the version"),
-    Column("event", Text, nullable=False, comment="added, promoted, replaced, rolled_back or retired"),
+    Column(
+        "event", Text, nullable=False, comment="added, shadowed, unshadowed, promoted, replaced, rolled_back or retired"
+    ),
     Column("old_state", Text, comment="null: it was added"),
     Column("new_state", Text, nullable=False, comment="the state since then"),
     Column(
@@ -120,6 +122,11 @@ model_events = Table(
     ),
     Column("by", Text, nullable=False, comment="who did it"),
     Column("reason", Text, comment="why, in that person's words"),
+    Column(
+        "gate",
+        Text,
+        comment="what the gate said of a promotion; forced: and what it had said, of one past it; null: it had no say",
+    ),
     ForeignKeyConstraint(["model", "version"], ["model_versions.model", "model_versions.version"]),
     Index("model_events_of_model", "model", "id"),
     info=ANALYST_READS | app_may("SELECT", "INSERT"),

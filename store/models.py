@@ -7,7 +7,8 @@ revision. The caller commits.
 from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, insert, select, text, tuple_, update
+from sqlalchemy import Column, Connection, Row, Select, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 
 from store.model_tables import State, model_artifacts, model_events, model_versions, models, registry
 
@@ -21,6 +22,8 @@ class ModelEvent(NamedTuple):
     event: str
     by: str
     reason: str | None = None
+    gate: str | None = None
+    """What the gate said of a promotion."""
 
 
 REVISION = text("SELECT revision FROM registry")
@@ -49,11 +52,20 @@ def contents(connection: Connection, which: Collection[tuple[str, str]]) -> list
     return list(connection.execute(query).all())
 
 
-def versions_of(connection: Connection, model: str) -> list[Row[Any]]:
-    """Return (version, state, runtime, created_at, created_by) of the model's versions, in that order."""
+def versions_of(connection: Connection, model: str, latest: int | None = None) -> list[Row[Any]]:
+    """Return (version, state, runtime, created_at, created_by) of the model's versions, in the order of time.
+
+    With `latest`, only of so many that were added last.
+    """
     shown = [model_versions.c[name] for name in ("version", "state", "runtime", "created_at", "created_by")]
-    query = select(*shown).where(model_versions.c.model == model).order_by(model_versions.c.created_at)
-    return list(connection.execute(query).all())
+    query = select(*shown).where(model_versions.c.model == model)
+    return _in_time(connection, query, model_versions.c.created_at, latest)
+
+
+def _in_time(connection: Connection, query: Select[Any], order: Column[Any], latest: int | None) -> list[Row[Any]]:
+    if latest is None:
+        return list(connection.execute(query.order_by(order)).all())
+    return list(reversed(connection.execute(query.order_by(order.desc()).limit(latest)).all()))
 
 
 LIVE_MODELS = (
@@ -116,11 +128,15 @@ def _note(connection: Connection, model: str, version: str, event: ModelEvent, o
     connection.execute(insert(model_events).values(values))
 
 
-def events(connection: Connection, model: str) -> list[Row[Any]]:
-    """Return (at, version, event, old_state, new_state, by, reason) of all that became of the model's versions."""
-    shown = [model_events.c[name] for name in ("at", "version", "event", "old_state", "new_state", "by", "reason")]
-    query = select(*shown).where(model_events.c.model == model).order_by(model_events.c.id)
-    return list(connection.execute(query).all())
+def events(connection: Connection, model: str, latest: int | None = None) -> list[Row[Any]]:
+    """Return (at, version, event, old_state, new_state, by, reason, gate) of what became of the model's versions.
+
+    They are in the order of time; with `latest`, only so many of the last.
+    """
+    names = ("at", "version", "event", "old_state", "new_state", "by", "reason", "gate")
+    shown = [model_events.c[name] for name in names]
+    query = select(*shown).where(model_events.c.model == model)
+    return _in_time(connection, query, model_events.c.id, latest)
 
 
 def store_file(connection: Connection, sha256: bytes, content: BinaryIO) -> None:
@@ -132,7 +148,8 @@ def store_file(connection: Connection, sha256: bytes, content: BinaryIO) -> None
         block = content.read(PART)
         if not block and part:
             return
-        connection.execute(insert(model_artifacts).values(sha256=sha256, part=part, content=block))
+        stored = insert(model_artifacts).values(sha256=sha256, part=part, content=block)
+        connection.execute(stored.on_conflict_do_nothing())  # somebody may be storing the same file
         part += 1
 
 

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Row, func, select
 
 from store.models import LIVE_MODELS
 from store.states import Status
-from store.tables import tasks, webhooks
+from store.tables import tasks
 from store.tasks import QUEUE_DEPTHS, QueueDepths, by_queue
+from store.webhook_tables import event_webhooks, webhooks
 from store.workers import LISTED, UNLOADED
 
 FAILURES = 5
@@ -40,6 +41,9 @@ class Overview:
     callbacks_due: int
 
 
+_TASKS_DUE, _EVENTS_DUE = (
+    select(func.count()).where(table.c.due_at <= func.now()).scalar_subquery() for table in (webhooks, event_webhooks)
+)
 _FAILED = (
     select(tasks.c.id, tasks.c.model, tasks.c.finished_at, func.coalesce(tasks.c.error, ""))
     .where(tasks.c.status == Status.FAILURE)
@@ -48,14 +52,14 @@ _FAILED = (
 )
 
 
-def fetch_overview(connection: Connection) -> Overview:
-    """Look at everything that is cheap to know, however many tasks are stored."""
+def fetch_overview(connection: Connection, queues: QueueDepths | None = None) -> Overview:
+    """Look at everything that is cheap to know, however many tasks are stored; the queues may be known already."""
     return Overview(
         connection.execute(select(func.now())).scalar_one(),
         connection.scalars(LIVE_MODELS).all(),
-        by_queue(connection.execute(QUEUE_DEPTHS)),
+        by_queue(connection.execute(QUEUE_DEPTHS)) if queues is None else queues,
         connection.execute(LISTED).all(),
         connection.execute(UNLOADED).all(),
         [LatestFailure(*row) for row in connection.execute(_FAILED)],
-        connection.scalar(select(func.count()).where(webhooks.c.due_at <= func.now())) or 0,
+        connection.scalar(select(_TASKS_DUE + _EVENTS_DUE)) or 0,
     )

@@ -203,31 +203,3 @@ rescue_rounds = Table(
     info=ANALYST_READS | app_may("SELECT", "INSERT", "UPDATE"),
     comment="By what rescue tells a lost worker from a PostgreSQL that was away",
 )
-
-webhooks = Table(
-    "webhooks",
-    metadata,
-    Column("task_id", Uuid, ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True, comment="the task"),
-    Column("url", Text, nullable=False, comment="may hold a secret of its receiver"),
-    Column("attempts", SmallInteger, nullable=False, server_default="0", comment="how often the URL was called"),
-    Column(
-        "due_at",
-        DateTime(timezone=True),
-        comment="next attempt; null before the task has ended and after the last attempt",
-    ),
-    Column("delivered_at", DateTime(timezone=True), comment="when its receiver took it"),
-    Column("given_up_at", DateTime(timezone=True), comment="when the last attempt failed"),
-    Column("last_status", Integer, comment="HTTP status of the latest answer"),
-    Column("last_error", Text, comment="why the latest attempt got no answer"),
-    Column(
-        "created_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="when it was made"
-    ),
-    Index("webhooks_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
-    Index(
-        "webhooks_waiting",
-        "task_id",
-        postgresql_where=text("due_at IS NULL AND delivered_at IS NULL AND given_up_at IS NULL"),
-    ),
-    info=app_may("SELECT", "INSERT", "UPDATE"),
-    comment="Whom to tell that a task has ended",
-)

@@ -240,3 +240,8 @@ _SUMMARY = select(
     tasks.c.faults,
     tasks.c.client,
 )
+
+
+def summaries() -> Select[*tuple[Any, ...]]:
+    """Ask for every task's own columns."""
+    return _SUMMARY

@@ -62,7 +62,7 @@ REPLAY = Transition(
 )
 
 
-# Locked in the order of the ids, and never waited for: two deliveries of the same tasks cannot deadlock.
+# Locked in the order of the ids, never waited for: two deliveries cannot deadlock. It waits for no flush: decision 22.
 _CLAIM = text(f"""
 WITH waiting AS (
     SELECT id, n_inputs FROM tasks
@@ -75,7 +75,8 @@ WITH waiting AS (
     WHERE id IN (SELECT id FROM fitting WHERE together <= :max_inputs OR together = n_inputs)
     RETURNING id, attempt, n_inputs, accepted_version
 )
-SELECT id, attempt, n_inputs, payload, accepted_version FROM claimed JOIN task_inputs ON task_id = id ORDER BY id
+SELECT id, attempt, n_inputs, payload, accepted_version, (SELECT set_config('synchronous_commit', 'off', true))
+FROM claimed JOIN task_inputs ON task_id = id ORDER BY id
 """)
 
 
@@ -84,8 +85,7 @@ def claim(
 ) -> list[ClaimedTask]:
     """Take the model's tasks that still wait and return them with their inputs. Each claim counts as an attempt.
 
-    Tasks that have ended, are past their deadline, or belong to another worker or model are left out, so a message
-    delivered twice claims nothing the second time. Of more than `max_inputs` only the first are taken, at least one.
+    Of more than `max_inputs` only the first are taken, at least one. A message delivered twice claims nothing then.
     """
     rows = connection.execute(_CLAIM, {"model": model, "ids": list(task_ids), "lease": lease, "max_inputs": max_inputs})
     return [ClaimedTask(Claim(*row[:2]), row.n_inputs, bytes(row.payload), row.accepted_version) for row in rows]
@@ -124,20 +124,14 @@ def renew(connection: Connection, claims: Sequence[Claim], lease: timedelta) -> 
 
 
 def finish(connection: Connection, claims: Sequence[Claim], version: str) -> set[UUID]:
-    """Mark the tasks of the claims that are still held SUCCESS, drop their inputs, and return their ids.
-
-    The caller stores the predictions of exactly these tasks in the same transaction.
-    """
+    """Mark those still held SUCCESS, drop their inputs, and return their ids: the caller stores what these got."""
     return set(connection.execute(_FINISH, _keys(claims) | {"version": version}).scalars())
 
 
 def fail(
     connection: Connection, claims: Sequence[Claim], version: str, error: str, faults: Sequence[Mapping[str, Any]] = ()
 ) -> set[UUID]:
-    """Mark the tasks of the claims that are still held FAILURE, with a reason for a person, and return their ids.
-
-    `faults` tell programs which inputs are at fault: position, field, detail.
-    """
+    """Mark those still held FAILURE, with a reason for a person and, for programs, faults: position, field, detail."""
     values = {"version": version, "error": error, "faults": json.dumps(faults) if faults else None}
     return set(connection.execute(_FAIL, _keys(claims) | values).scalars())
 
@@ -148,10 +142,7 @@ def give_back(connection: Connection, claims: Sequence[Claim]) -> None:
 
 
 def defer(connection: Connection, claims: Sequence[Claim], patience: timedelta, error: str) -> set[UUID]:
-    """Let tasks that this release cannot read wait for a newer one's worker, or fail if submitted so long ago.
-
-    Returns the ids of those that failed. The attempt does not count.
-    """
+    """Let tasks wait for a newer release's worker, or fail if submitted so long ago; return the ids of those."""
     rows = connection.execute(_DEFER, _keys(claims) | {"patience": patience, "error": error})
     return {row.id for row in rows if row.status == FAILURE}
 
@@ -211,6 +202,15 @@ _CANCEL = _without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE ({_OWN} OR id =
 def cancel(connection: Connection, task_id: UUID, client: str | None, *, any_clients: bool = False) -> bool:
     """Cancel a task of a client, or for it one of `any_clients`, that has not ended. Its worker stores nothing."""
     return connection.scalar(_CANCEL, {"id": task_id, "client": client, "any": any_clients}) is not None
+
+
+_OF_JOB = "id IN (SELECT task_id FROM job_parts WHERE job_id = :id ORDER BY task_id)"
+_CANCEL_JOB = _without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE {_OF_JOB} AND {CANCEL.allowed}")
+
+
+def cancel_job(connection: Connection, job_id: UUID, client: str | None) -> list[UUID]:
+    """Cancel the tasks of a job that have not ended, and return their ids."""
+    return list(connection.execute(_CANCEL_JOB, {"id": job_id, "client": client}).scalars())
 
 
 # In a statement of its own: whoever waited for retention, which locks the task too, must see that its inputs are gone.

@@ -23,18 +23,35 @@ def on_disk(model: str) -> tuple[ModelVersion, Artifact]:
 
 
 def recalibrated(folder: Path, version: str, intercept: float) -> NewVersion:
-    """Make a version whose scores differ from those of the repository's, with golden rows of its own."""
-    current = artifact.current("report_scorer")
-    made = folder / version
-    made.mkdir(parents=True)
-    booster = xgb.Booster(model_file=current.path / MODEL_FILE)
+    """Make a version whose scores differ from those of the repository's, in the same order."""
+    booster = _booster()
     booster.set_attr(**{INTERCEPT: str(intercept)})
+    return _saved(booster, folder / version)
+
+
+def weakened(folder: Path, version: str, trees: int) -> NewVersion:
+    """Make a version of the first few trees: worse than the repository's."""
+    whole = _booster()
+    booster = whole[:trees]
+    booster.set_attr(**whole.attributes())
+    booster.feature_names = whole.feature_names
+    return _saved(booster, folder / version)
+
+
+def _booster() -> xgb.Booster:
+    return xgb.Booster(model_file=artifact.current("report_scorer").path / MODEL_FILE)
+
+
+def _saved(booster: xgb.Booster, made: Path) -> NewVersion:
+    """Return the version that is named as its folder, with golden rows of its own."""
+    current = artifact.current("report_scorer")
+    made.mkdir(parents=True)
     booster.save_model(made / MODEL_FILE)
     rows = [row["input"] for row in current.golden()]
     scores = load(made).predict({name: [row[name] for row in rows] for name in rows[0]})["score"].tolist()
     lines = [json.dumps({"input": row, "output": {"score": score}}) for row, score in zip(rows, scores, strict=True)]
     (made / "golden.jsonl").write_text("\n".join(lines) + "\n")
-    return _new(made, version)
+    return _new(made, made.name)
 
 
 def broken(folder: Path, version: str) -> NewVersion:

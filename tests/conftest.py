@@ -4,6 +4,7 @@ Two platforms run for the whole session: `platform`, which anybody may use, and 
 """
 
 import itertools
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,11 +22,59 @@ from store.engine import connect
 from store.tables import APP
 from tests.running import Platform, temporary_open_folder
 
+LONG = frozenset(
+    [
+        "test_audit",
+        "test_bad_models",
+        "test_bench_executor",
+        "test_code_model",
+        "test_commands_in_images",
+        "test_demo",
+        "test_embedded",
+        "test_embedded_as_root",
+        "test_embedded_ends",
+        "test_evaluation_weighting",
+        "test_export_program",
+        "test_failover",
+        "test_gate",
+        "test_image_classifier_sibling",
+        "test_interleavings",
+        "test_killed",
+        "test_linear",
+        "test_many_models",
+        "test_mixed",
+        "test_model_swap",
+        "test_openapi",
+        "test_overload",
+        "test_own_model",
+        "test_pool_engine",
+        "test_pool_faults",
+        "test_pool_metrics",
+        "test_pool_package",
+        "test_pool_storm",
+        "test_release_before",
+        "test_remote_model",
+        "test_restore",
+        "test_rolling_restart",
+        "test_runtimes",
+        "test_soak",
+        "test_sql_command",
+        "test_submit_command",
+    ]
+)
+"""The files that `make test-long` runs, beside all of tests/e2e."""
+
 _numbers = itertools.count()
 
 APP_PASSWORD = "the-programs-password"
 
 NewClient = Callable[..., httpx.Client]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in LONG or item.path.parent.name == "e2e":
+            item.add_marker("long")
 
 
 @dataclass(frozen=True)
@@ -42,6 +91,7 @@ def servers() -> Iterator[Servers]:
         valkey = start_valkey(folder / "valkey")
         yield Servers(postgres.url, valkey.url, (postgres.log.path, valkey.log.path))
         valkey.stop()
+        postgres.process.send_signal(signal.SIGQUIT)  # at once: hundreds of databases would be written for nobody
         postgres.stop()
 
 

@@ -15,6 +15,8 @@ from tests.running import ROOT
 FOLDER = ROOT / "deploy" / "kubernetes"
 Manifest = dict[str, Any]
 
+MAKE_PODS = {"Deployment", "StatefulSet", "Job", "CronJob"}
+
 KEDA: dict[str, Any] = {
     "TriggerAuthentication": {
         "secretTargetRef": [{"parameter": str, "name": str, "key": str}],
@@ -66,7 +68,9 @@ def render_with(folder: Path, components: Sequence[str]) -> list[Manifest]:
 
 def pods(manifests: Sequence[Manifest]) -> dict[str, Manifest]:
     """Return the pod templates by the name of what makes them."""
-    return {m["metadata"]["name"]: m["spec"]["template"] for m in manifests if "template" in m.get("spec", {})}
+    specs = [(m["metadata"]["name"], m.get("spec", {})) for m in manifests]
+    made = [(name, spec.get("jobTemplate", {}).get("spec", spec)) for name, spec in specs]
+    return {name: spec["template"] for name, spec in made if "template" in spec}
 
 
 def containers(pod: Manifest) -> list[dict[str, Any]]:

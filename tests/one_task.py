@@ -216,10 +216,10 @@ def claim_delivery(connection: Connection) -> DueWebhook | None:
 
 
 def deliver(connection: Connection, held: DueWebhook) -> None:
-    ended = AttemptEnded(held.task_id, held.until, delivered=True, retry=None, status=200, error=None)
+    ended = AttemptEnded(held.kind, held.id, held.until, delivered=True, retry=None, status=200, error=None)
     webhooks.settle(connection, [ended])
     ends = text("SELECT finished_at FROM webhooks JOIN tasks ON id = task_id WHERE delivered_at IS NOT NULL")
-    assert set(connection.execute(ends).scalars()) <= {held.ended_at}, "told of another end"
+    assert set(connection.execute(ends).scalars()) <= {held.happened_at}, "told of another end"
 
 
 def is_killed(connection: Connection, held: object) -> None: ...

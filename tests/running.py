@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -18,10 +19,14 @@ from typing import Self, TypeVar
 import httpx
 
 from serving.catalogue import specs
-
-ROOT = Path(__file__).parent.parent
+from tests.forking import ROOT, ForkedProcess, can_fork, fork
 
 T = TypeVar("T")
+
+PORTS = 3_000
+"""How many ports each process of pytest may give to its servers."""
+
+_given: deque[int] = deque(maxlen=PORTS // 4)
 
 REPORT = {
     "abuse_type": "MSG",
@@ -33,19 +38,25 @@ REPORT = {
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)
 
 
 def free_ports(count: int) -> int:
-    """Return the first of so many consecutive free ports, out of the range from which the system gives them away."""
+    """Return the first of so many consecutive free ports.
+
+    They are out of the range from which the system gives ports away, those of each process of pytest apart from the
+    others', and none that was given a short while ago: nothing else takes one before its program has begun to listen.
+    """
+    lowest = 20_000 + PORTS * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw3")[2:]) % 4)
     while True:
-        first = random.randrange(20_000, 32_000)  # noqa: S311
+        first = random.randrange(lowest, lowest + PORTS - count)  # noqa: S311
+        wanted = range(first, first + count)
+        if not set(_given).isdisjoint(wanted):
+            continue
         with ExitStack() as probes, suppress(OSError):
-            for port in range(first, first + count):
+            for port in wanted:
                 probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            _given.extend(wanted)
             return first
 
 
@@ -76,6 +87,10 @@ class Program:
     ) -> None:
         """`root` holds the code that it runs."""
         self.log = logs / f"{name}.log"
+        self.process: subprocess.Popen[bytes] | ForkedProcess
+        if root == ROOT and can_fork(arguments, environment):
+            self.process = fork(arguments, {**os.environ, **environment}, self.log, root)
+            return
         with self.log.open("a") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
@@ -146,7 +161,7 @@ class Platform:
         return {"METRICS": f"127.0.0.1:{self.metrics[program]}", **self.environment}
 
     def wait_until_ready(self) -> None:
-        eventually(self._is_ready)
+        eventually(self._is_ready, within=240)
 
     def __enter__(self) -> Self:
         self.handler = self.start_handler()

@@ -1,4 +1,4 @@
-"""Tells receivers that their tasks have ended. Any number of deliverers may run: each callback is claimed by one.
+"""Tells receivers what has happened. Any number of deliverers may run: each callback is claimed by one.
 
 PostgreSQL knows which callbacks are due. Announcements only make delivery quick: a sweep finds those that they miss.
 """
@@ -20,7 +20,7 @@ from broker.address import explain
 from store import webhooks
 from store.engine import WatchedEngine, connect
 from store.settings import StoreSettings
-from store.webhooks import AttemptEnded, DueWebhook
+from store.webhooks import AttemptEnded, DueWebhook, Webhooks
 from telemetry.heartbeat import beat
 from webhooks.network import CheckedNetwork
 from webhooks.posting import Event, Poster, WebhookResponse
@@ -146,7 +146,7 @@ class Deliverer:
             return webhooks.claim(connection, lease=self._lease, limit=free, busy=busy) if free > 0 else []
 
     async def _deliver(self, due: DueWebhook) -> None:
-        event = Event(due.task_id, due.model, due.status, due.ended_at, due.client)
+        event = Event(due.id, due.type, due.happened_at, due.data, due.client)
         try:
             with self._in_flight.track_inprogress(), self._seconds.time():
                 response = await self._poster.post(event, due.url)
@@ -154,14 +154,13 @@ class Deliverer:
         except asyncio.CancelledError:  # shutting down: the next deliverer retries at once
             response, retry = WebhookResponse(error="interrupted"), 0.0
         except Exception as error:  # a bug: retried and in the end given up, like any failure
-            log.exception("webhook_broke", task_id=str(due.task_id), host=due.host)
+            log.exception("webhook_broke", **_named(due))
             response, retry = WebhookResponse(error=type(error).__name__), next_attempt(due.attempt)
         self._ended.append(
-            AttemptEnded(due.task_id, due.until, response.delivered, retry, response.status, response.error)
+            AttemptEnded(due.kind, due.id, due.until, response.delivered, retry, response.status, response.error)
         )
         self._woken.set()
-        # The host only: the rest of the URL may hold a secret of its receiver.
-        event_log = log.bind(task_id=str(due.task_id), host=due.host, attempt=due.attempt, status=response.status)
+        event_log = log.bind(**_named(due), attempt=due.attempt, status=response.status)
         self._attempts.labels("delivered" if response.delivered else "given_up" if retry is None else "failed").inc()
         if response.delivered:
             event_log.info("webhook_delivered")
@@ -184,6 +183,11 @@ class Deliverer:
             except Exception as error:  # Redis is away, or somebody published junk
                 log.warning("not_listening", error=explain(error))
             await asyncio.sleep(RECONNECT_DELAY)
+
+
+def _named(due: DueWebhook) -> dict[str, str]:
+    # The host only: the rest of the URL may hold a secret of its receiver.
+    return {"task_id" if due.kind is Webhooks.OF_TASKS else "event_id": str(due.id), "host": due.host}
 
 
 def deliverer(listen: Callable[[], AsyncIterator[list[str]]], registry: CollectorRegistry) -> Deliverer:

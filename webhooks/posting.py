@@ -14,7 +14,6 @@ from uuid import UUID
 import certifi
 import httpcore
 
-from store.states import FAILURE, SUCCESS
 from webhooks.network import CheckedNetwork
 from webhooks.signing import key_for, signatures
 from webhooks.urls import UrlRefused, target
@@ -29,29 +28,26 @@ KEEP_ALIVE = 5.0
 """Seconds that a connection stays open for the next delivery to the same host."""
 
 
-_KINDS: Mapping[str, str] = {SUCCESS: "succeeded", FAILURE: "failed"}
-
-
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A task has ended."""
+    """What has happened: the end of a task, or the event with this id."""
 
-    task_id: UUID
-    model: str
-    status: str
-    ended_at: datetime
+    source: UUID
+    type: str
+    happened_at: datetime
+    data: Mapping[str, object]
     client: str | None
 
     @property
     def id(self) -> str:
-        """The same for every attempt; another one when the task is replayed and ends again."""
-        return f"msg_{self.task_id.hex}_{int(self.ended_at.timestamp() * 1_000_000)}"
+        """The same for every attempt; another one when a task is replayed and ends again."""
+        return f"msg_{self.source.hex}_{int(self.happened_at.timestamp() * 1_000_000)}"
 
     def body(self) -> bytes:
         content = {
-            "type": f"task.{_KINDS.get(self.status, self.status.lower())}",
-            "timestamp": self.ended_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-            "data": {"task_id": str(self.task_id), "status": self.status, "model": self.model},
+            "type": self.type,
+            "timestamp": self.happened_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "data": dict(self.data),
         }
         return json.dumps(content, separators=(",", ":")).encode()
 

@@ -1,6 +1,7 @@
 """`python -m cli.models`"""
 
-from cli.encoding import print_anything
+from millrace_client.cli.encoding import print_anything
+
 from cli.models.group import models
 
 print_anything()

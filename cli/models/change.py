@@ -1,4 +1,4 @@
-"""`millrace models promote | rollback | retire`: moves versions between states, and notes who did it, and why."""
+"""`millrace models promote | shadow | rollback | retire`: moves a version to another state; who did it, and why."""
 
 import getpass
 import sys
@@ -10,7 +10,9 @@ import click
 from sqlalchemy import Connection
 
 from cli.database import database
+from cli.models import judge
 from registry import administration, versions
+from registry import gate as registry_gate
 from registry.administration import RegistryRefused
 from registry.prediction_tables import changing
 from store import workers
@@ -35,16 +37,44 @@ def who_and_why(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.argument("model", metavar="MODEL[@VERSION]")
+@click.option("--force", is_flag=True, help="Go past the gate, with a reason: the event says so.")
 @who_and_why
-def promote(model: str, by: str, reason: str | None, yes: bool) -> None:
-    """Make a version live, by default the one that was added last."""
+def promote(model: str, by: str, reason: str | None, yes: bool, force: bool) -> None:
+    """Make a version live, by default the one that was added last.
+
+    Where its model declares a target outcome, the gate is asked first: a version that is worse than the live one on the
+    same outcomes is refused, and where too few can tell, a reason is needed.
+    """
     name, version = split(model)
 
     def change(connection: Connection) -> str:
-        return administration.promote(connection, name, version, by, reason)
+        verdict = registry_gate.require(connection, name, version, reason, force=force)
+        return administration.promote(connection, name, version, by, reason, verdict)
 
+    if not force:
+        with database("models") as engine:
+            if (found := judge.ask(engine, model)) is not None:
+                judge.show(*found)
     reason = _ask(f"Promote {model}?", name, reason, yes)
     _tell(name, _changed(change))
+
+
+@click.command()
+@click.argument("model", metavar="MODEL[@VERSION]")
+@click.option("--stop", is_flag=True, help="Let it score no longer.")
+@who_and_why
+def shadow(model: str, by: str, reason: str | None, yes: bool, stop: bool) -> None:
+    """Let a candidate score what comes in, without an effect.
+
+    `millrace shadow` runs it, and `millrace models compare` shows the result.
+    """
+    name, version = split(model)
+
+    def change(connection: Connection) -> str:
+        return administration.shadow(connection, name, version, by, reason, stop=stop)
+
+    chosen = _changed(change)
+    click.echo(f"{name}@{chosen} is {'a candidate again' if stop else 'a shadow; `millrace shadow` runs it'}.")
 
 
 @click.command()

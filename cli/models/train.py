@@ -3,16 +3,26 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import click
+from millrace_client.cli.encoding import for_programs
+from sqlalchemy import Connection
 
 from cli.database import database
-from cli.encoding import for_programs
 from devstack import local
 from registry import builtin
+from registry.administration import RegistryRefused
 from registry.prediction_tables import changing
 from serving import catalogue
+from serving.artifact import ArtifactMissing, ArtifactTampered, UnsafeFormat
+
+Register: TypeAlias = Callable[[Connection], list[tuple[str, str]]]
+"""Adds versions to the registry and returns (model, version) of the new candidates."""
 
 PASSED_ON = {"ignore_unknown_options": True, "help_option_names": []}
 arguments_of_program = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -37,10 +47,42 @@ class BuiltIn(click.ParamType[str]):
 
 @click.command(context_settings=PASSED_ON)
 @click.argument("model", type=BuiltIn("train"))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the artifact there, and register it from there. Default: the model's own folder in this checkout.",
+)
+@click.option(
+    "--from-outcomes",
+    is_flag=True,
+    help="Train on the stored predictions with an outcome: weighted by the log of draws, tested on the latest.",
+)
 @arguments_of_program
-def train(model: str, arguments: tuple[str, ...]) -> None:
+def train(model: str, out: Path | None, from_outcomes: bool, arguments: tuple[str, ...]) -> None:
     """Make a new version of a model: millrace train report_scorer --help."""
-    make(f"models.{model}.train", arguments)
+    if from_outcomes:
+        _train_from_outcomes(model, out, arguments)
+    elif out is None:
+        make(f"models.{model}.train", arguments)
+    else:
+        make(
+            f"models.{model}.train",
+            [*arguments, "--out", str(out)],
+            partial(builtin.register_from, name=model, folder=out),
+        )
+
+
+def _train_from_outcomes(model: str, out: Path | None, arguments: Sequence[str]) -> None:
+    from cli.dataset import TEST_SHARE, write
+    from cli.evaluate.command import asked_for
+
+    with TemporaryDirectory() as folder:
+        data, made = Path(folder) / "outcomes.parquet", out or Path(folder) / "artifact"
+        with database("train") as engine:
+            write(engine, asked_for(engine, model, None, ()), data, TEST_SHARE)
+        given = ("--data", str(data), "--label", "is_target", "--weight", "weight", "--split", "split")
+        register = partial(builtin.register_from, name=model, folder=made)
+        make(f"models.{model}.train", [*given, *arguments, "--out", str(made)], register)
 
 
 @click.command(context_settings=PASSED_ON)
@@ -51,12 +93,16 @@ def fetch(model: str, arguments: tuple[str, ...]) -> None:
     make(f"models.{model}.convert", arguments)
 
 
-def make(module: str, arguments: Sequence[str]) -> None:
+def make(module: str, arguments: Sequence[str], register: Register = builtin.register) -> None:
     """Run what makes an artifact, as a program of its own, and register what it has made where a platform runs."""
     environment = {**os.environ, **for_programs()}
     done = subprocess.run([sys.executable, "-m", module, *arguments], env=environment, check=False)
     if done.returncode or local.database_url() is None:  # `make up` and the migration register it, too
         sys.exit(done.returncode)
     with database("models") as engine:
-        for model, version in changing(engine, builtin.register):
+        try:
+            candidates = changing(engine, register)
+        except (ArtifactMissing, ArtifactTampered, UnsafeFormat, RegistryRefused) as refused:
+            sys.exit(f"millrace train: {refused}")
+        for model, version in candidates:
             click.echo(f"{model} {version} is a candidate. Make it live: millrace models promote {model}@{version}")

@@ -201,8 +201,11 @@ MODELS = dashboard(
                 ),
             ),
             panel(
-                "Drift of the scores (0.1: look, 0.25: act)",
-                (f"max by (model, version) (millrace_score_drift_index{CHOSEN})", "{{model}} {{version}}"),
+                "Drift of the columns (above 1: found)",
+                (
+                    f"max by (model, version, column, against) (millrace_drift_ratio{CHOSEN})",
+                    "{{model}} {{version}} {{column}}, {{against}}",
+                ),
             ),
         ],
         [

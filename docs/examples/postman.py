@@ -16,6 +16,7 @@ SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 MODEL = "text_classifier"
 CHAINED = {
     "submit": ("task_id", "pm.response.json().task_id"),
+    "create_job": ("job_id", "pm.response.json().job_id"),
     "v2_model": ("version", "pm.response.json().versions[0]"),
 }
 """What later requests take from the answer of an operation: the name of the variable, and where it stands."""
@@ -23,9 +24,12 @@ CHAINED = {
 ALLOWED = {
     "cancel_task": [200, 409],
     "replay_task": [202, 409],
+    "cancel_job": [200, 409],
+    **{named: [200, 404] for named in ("read_evaluation", "note_shown", "release_leases")},
     **{change: [200, 404, 409] for change in ("promote", "rollback", "retire")},
+    **{change: [200, 202, 404, 409, 422] for change in ("add_part", "close_job", "read_results")},
 }
-"""By the time that the collection comes to them, the task has ended well."""
+"""By the time that the collection comes to them, the task has ended well; and no lease was given to anybody."""
 
 
 def collection(document: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +50,7 @@ def collection(document: dict[str, Any]) -> dict[str, Any]:
                         "request": _request(path, method, operation, model, body),
                     }
                 )
-    values = {"at": "http://127.0.0.1:8081", "key": "", "task_id": "", "version": ""}
+    values = {"at": "http://127.0.0.1:8081", "key": "", "task_id": "", "job_id": "", "version": ""}
     return {
         "info": {"name": document["info"]["title"], "description": document["info"]["summary"], "schema": SCHEMA},
         "auth": {"type": "bearer", "bearer": [{"key": "token", "value": "{{key}}", "type": "string"}]},
@@ -70,7 +74,7 @@ def _tests(operation: dict[str, Any]) -> list[dict[str, Any]]:
 def _request(path: str, method: str, operation: dict[str, Any], model: str, body: Any) -> dict[str, Any]:
     parameters = operation.get("parameters", [])
     parts = [f":{part[1:-1]}" if part.startswith("{") else part for part in path.strip("/").split("/")]
-    values = {"model": model, "version": "{{version}}", "task_id": "{{task_id}}"}
+    values = {"model": model, "version": "{{version}}", "task_id": "{{task_id}}", "job_id": "{{job_id}}", "part": "0"}
     request: dict[str, Any] = {
         "method": method.upper(),
         "description": operation.get("description", operation["summary"]),
@@ -79,7 +83,7 @@ def _request(path: str, method: str, operation: dict[str, Any], model: str, body
             "host": ["{{at}}"],
             "path": parts,
             "variable": [{**_parameter(p), "value": values[p["name"]]} for p in parameters if p["in"] == "path"],
-            "query": [_parameter(p) | {"disabled": True} for p in parameters if p["in"] == "query"],
+            "query": [_parameter(p) | {"disabled": not p.get("required")} for p in parameters if p["in"] == "query"],
         },
         "header": [_parameter(p) | {"disabled": p["name"] != "Prefer"} for p in parameters if p["in"] == "header"],
     }

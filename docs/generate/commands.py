@@ -1,8 +1,12 @@
 """The command reference: the help of every command of `millrace`."""
 
-import click
+import subprocess
+import sys
 
-from cli.main import main
+import click
+from millrace_client.cli.main import main
+
+from docs.generate import ROOT
 
 INTRODUCTION = """# Commands
 
@@ -11,9 +15,18 @@ as modules: `python -m cli.keys` is `millrace keys`.
 """
 
 
+PROGRAM = "from docs.generate import commands; print(commands.made(), end='')"
+
+
 def page() -> str:
+    """Return the page, made by a program of its own: click keeps the help of a command as it was first asked for."""
+    return subprocess.check_output([sys.executable, "-c", PROGRAM], cwd=ROOT, text=True, encoding="utf-8")
+
+
+def made() -> str:
     """Return the page, one section a command."""
-    return "\n".join([INTRODUCTION, *_sections(main, click.Context(main, info_name="millrace", terminal_width=100))])
+    with main.make_context("millrace", [], resilient_parsing=True, terminal_width=100) as context:
+        return "\n".join([INTRODUCTION, *_sections(main, context)])
 
 
 def _sections(command: click.Command, context: click.Context) -> list[str]:

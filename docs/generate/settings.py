@@ -16,6 +16,7 @@ PACKAGES = (
     "handler",
     "worker",
     "rescue",
+    "export",
     "webhooks",
     "store",
     "broker",
@@ -52,7 +53,7 @@ TITLES = {
     "Up": "make up",
 }
 ORDER = (
-    *("Handler", "Worker", "Rescue", "Webhook", "Delivery", "Store", "Migration", "Broker"),
+    *("Handler", "Worker", "Rescue", "Webhook", "Delivery", "Export", "Store", "Migration", "Broker"),
     *("Metrics", "Log", "Tracing"),
 )
 

@@ -23,6 +23,21 @@ class Accepted(BaseModel):
     status: Status = Field(examples=[Status.PENDING])
 
 
+class RejectedRow(BaseModel):
+    """A row that cannot be scored."""
+
+    row: int = Field(description="Its number, from 1", examples=[17])
+    errors: list[FieldError]
+
+
+class ValidatedRows(BaseModel):
+    """What would become of the rows."""
+
+    valid: int = Field(examples=[999])
+    rejected: int = Field(examples=[1])
+    rejects: list[RejectedRow] = Field(description="The first 100 rows that are rejected")
+
+
 class TaskSummary(BaseModel):
     """A task without its predictions."""
 
@@ -66,8 +81,13 @@ class ServedModel(BaseModel):
 
 class ModelCard(ServedModel):
     max_inputs: int = Field(description="Inputs in one submission", examples=[10_000])
+    key: str | None = Field(description="The input field that holds the caller's own key", examples=["report_id"])
     input: dict[str, Any] = Field(description="JSON schema of one input", examples=[{"type": "object"}])
     output: dict[str, Any] = Field(description="JSON schema of one output", examples=[{"type": "object"}])
+    outcomes: dict[str, Any] | None = Field(
+        description="What its outcomes can be, and which one is the target; null: it takes none",
+        examples=[{"kinds": ["abuse", "not_abuse", "unclear"], "target": "abuse"}],
+    )
     evaluation: dict[str, Any] = Field(
         description="Metrics on data that training did not see", examples=[{"model": {"roc_auc": 0.9}}]
     )
@@ -94,6 +114,11 @@ class VersionEvent(BaseModel):
     new_state: State = Field(examples=[State.LIVE])
     by: str = Field(examples=["ada"])
     reason: str | None = Field(examples=["better on last week's reports"])
+    gate: str | None = Field(
+        description="What the gate said of a promotion: pass, or too few to say; forced: and what it had said, for one "
+        "that went past it; null: it had no say",
+        examples=["pass"],
+    )
 
 
 Reason = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
@@ -112,6 +137,7 @@ class Promotion(BaseModel):
 
     version: VersionName | None = Field(default=None, description="By default the one added last", examples=["2"])
     reason: Reason | None = Field(default=None, examples=["better on last week's reports"])
+    force: bool = Field(default=False, description="Go past the gate; needs a reason", examples=[False])
 
 
 class Retirement(BaseModel):

@@ -160,6 +160,14 @@ class TaskReader:
                     return task
                 await _wait_for(ended, until)
 
+    async def read_summary(self, task_id: UUID, caller: Caller) -> dict[str, Any]:
+        """Return a task's own columns as the caller may see them, without what was scored. Raises RequestRefused."""
+        async with self._turn(0), self._engine.connect() as connection:
+            row = await tasks.fetch(connection, task_id, caller.confined_to)
+        if row is None:
+            raise _unknown(task_id)
+        return summary(row, caller)
+
     @asynccontextmanager
     async def _turn(self, until: float) -> AsyncIterator[None]:
         """Queue for a connection: a thousand tasks may end at one moment, and those who wait for them have time.
@@ -181,8 +189,7 @@ class TaskReader:
         async with self._engine.connect() as connection:
             row = await tasks.fetch(connection, task_id, caller.confined_to, lists)
             if row is None:
-                detail = f"Unknown task {task_id}: no task of yours has this id."
-                raise RequestRefused(ProblemKind.UNKNOWN_TASK, detail)
+                raise _unknown(task_id)
             task = summary(row, caller, locate)
             if row.status == Status.SUCCESS:
                 model = guess or await self._models.found(row.model)
@@ -202,6 +209,10 @@ class TaskReader:
                     found = {name: column for name, column in found.items() if name not in hidden}
                 task |= {spec.public_names[name]: column for name, column in found.items()}
             return task
+
+
+def _unknown(task_id: UUID) -> RequestRefused:
+    return RequestRefused(ProblemKind.UNKNOWN_TASK, f"Unknown task {task_id}: no task of yours has this id.")
 
 
 async def _wait_for(event: asyncio.Event, until: float) -> None:
@@ -226,9 +237,13 @@ def summary(row: Row[Any], caller: Caller, locate: Locate = locate_in_array) -> 
     return task
 
 
+def masked_error(error: str) -> str:
+    return error.partition(":")[0]
+
+
 def _mask_errors(task: dict[str, Any]) -> None:
     """Keep of what went wrong the kind and the places: after a colon, and in details, an error may quote an input."""
     if task["error"] is not None:
-        task["error"] = task["error"].partition(":")[0]
+        task["error"] = masked_error(task["error"])
     for error in task.get("errors", ()):
         error["detail"] = HIDDEN

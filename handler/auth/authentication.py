@@ -37,27 +37,32 @@ _CHALLENGE = 'Bearer realm="millrace"'
 
 class Authenticator:
     def __init__(self, keyring: "Keyring | None", limiter: RateLimiter | None) -> None:
-        self._keyring = keyring
+        self.keyring = keyring
+        """None with AUTH=off."""
         self._limiter = limiter
 
     async def identify(self, request: ApiRequest) -> Caller:
         """Return who sends the request, ANYBODY with AUTH=off. Raises RequestRefused."""
         caller = ANYBODY
-        if self._keyring is not None:
+        if self.keyring is not None:
             scheme, _, key = (request.header(b"authorization") or "").partition(" ")
             if scheme.lower() != "bearer":
                 detail = "API key missing; send the header Authorization: Bearer mr_…"
                 raise RequestRefused(ProblemKind.KEY_MISSING, detail, headers={"WWW-Authenticate": _CHALLENGE})
-            known = await self._keyring.caller(key.strip())
+            known = await self.keyring.caller(key.strip())
             if known is None:
                 detail = "Unknown or revoked API key; ask the operator for a new one."
                 headers = {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'}
                 raise RequestRefused(ProblemKind.KEY_REFUSED, detail, headers=headers)
             caller = known
+        self.count(request, caller)
+        return caller
+
+    def count(self, request: ApiRequest, caller: Caller) -> None:
+        """Count a request against the rate limit of its client. Raises RequestRefused."""
         if self._limiter is not None:
             # Without keys, clients can only be told apart by their addresses.
             _limit(self._limiter, caller.client or (_network(request.client.host) if request.client else ""))
-        return caller
 
 
 def _network(address: str) -> str:
@@ -104,14 +109,18 @@ class Keyring:
         key_id = keys.id_in(key)
         if key_id is None:
             return None
-        age = MAX_AGE if key_id in self._keys else 0
-        await self._read_since(time.monotonic() - age)
-        known = self._keys.get(key_id)
+        known = await self.in_force(key_id)
         # An id is no secret, but what follows it is: compare all of it, whatever its beginning.
         if not hmac.compare_digest(keys.digest(key), known.hash if known else _NOBODY) or known is None:
             return None
         self._used.add(key_id)
         return Caller(known.client, known.role)
+
+    async def in_force(self, key_id: str) -> ApiKey | None:
+        """Return the key with this id, or None if it is not in force. Raises like `caller`."""
+        age = MAX_AGE if key_id in self._keys else 0
+        await self._read_since(time.monotonic() - age)
+        return self._keys.get(key_id)
 
     async def run(self) -> None:
         """Read the keys at intervals until cancelled."""

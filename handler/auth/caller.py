@@ -14,6 +14,12 @@ CHANGERS = frozenset({Role.SUBMIT, Role.OPERATE, Role.ADMIN})
 """The roles that cancel and replay tasks: `submit` its own, the others every client's."""
 OPERATORS = frozenset({Role.OPERATE, Role.ADMIN})
 """The roles that change which version of a model is live."""
+REVIEWERS = frozenset({Role.TRIAGE, Role.ADMIN})
+"""The roles that get predictions to review, of every client."""
+REPORTERS = SUBMITTERS | REVIEWERS
+"""The roles that report outcomes: `submit` of its own predictions, the others of every client's."""
+LEADS = EVERY_ROLE - {Role.SUBMIT}
+"""The roles that see how reviews go."""
 
 _MASKED = frozenset({Role.READ, Role.OPERATE})
 

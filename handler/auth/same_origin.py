@@ -62,6 +62,21 @@ class SameOrigin:
         raise RequestRefused(ProblemKind.FOREIGN_ORIGIN, detail)
 
 
+def refuse_other_sites(headers: Mapping[bytes, bytes]) -> None:
+    """Raise RequestRefused for a change that a page of the console did not send, whatever AUTH says.
+
+    Browsers add Sec-Fetch-Site where the address is https or localhost, and Origin to every POST; no script can set
+    either. A request with neither comes from no browser of today.
+    """
+    site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
+    host = headers.get(b"host", b"").lower()
+    own = origin is not None and origin.lower().partition(b"://")[2] == host
+    if (site == b"same-origin" and (origin is None or own)) or (site is None and own):
+        return
+    detail = "The change did not come from a page of this console. Open the console and do it there, or use the API."
+    raise RequestRefused(ProblemKind.OTHER_SITE, detail)
+
+
 def _is_address(name: str) -> bool:
     try:
         ip_address(name.removeprefix("[").removesuffix("]"))

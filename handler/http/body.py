@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
+from handler.http.compression import IDENTITY, content_encoding, inflate
 from handler.http.request import ApiRequest
 from handler.problems import ProblemKind, RequestRefused
 from serving import wording
@@ -16,7 +17,10 @@ from serving import wording
 JSON = "application/json"
 FORM = "multipart/form-data"
 
-PROBLEMS = (ProblemKind.BODY_TOO_SLOW, ProblemKind.BODY_TOO_LARGE, ProblemKind.BACKLOG_FULL)
+PROBLEMS = (
+    *(ProblemKind.BODY_TOO_SLOW, ProblemKind.BODY_TOO_LARGE, ProblemKind.BACKLOG_FULL),
+    ProblemKind.WRONG_CONTENT_ENCODING,
+)
 """What reading a body raises."""
 
 MEMORY_LIMIT = 128 * 2**20
@@ -108,51 +112,60 @@ class BodyReader:
             stated = f"not {given!r}" if given else "but the header is missing"
             detail = f"Content-Type must be {' or '.join(content_types)}, {stated}."
             raise RequestRefused(ProblemKind.WRONG_CONTENT_TYPE, detail)
-        coding = content_encoding(request)
-        if coding != "identity":
-            detail = f"Content-Encoding {coding!r} is not supported; send the body uncompressed."
-            raise RequestRefused(ProblemKind.WRONG_CONTENT_ENCODING, detail)
         return await self.read(request)
 
-    async def read(self, request: ApiRequest) -> bytes:
-        """Return the body, whatever its content type.
+    async def read(self, request: ApiRequest, most: int | None = None) -> bytes:
+        """Return the body, whatever its content type, without the compression that it came in.
 
-        Raises RequestRefused for a body that is too large or for which there is no memory, before reading all of it,
-        and for one that takes too long.
+        It may have `most` bytes, where that is less than bodies may have in general. Raises RequestRefused for a body
+        that is too large or for which there is no memory, before reading all of it, and for one that takes too long.
         """
         chunks = []
+        limit = self.max_bytes if most is None else min(most, self.max_bytes)
         size = int(request.header(b"content-length") or 0)
-        if size <= self.max_bytes:
+        if size <= limit:
             self.memory.check(size)
             size = 0
             timed = self.timeout.start()
             try:
                 async for chunk in request.stream():
                     size += len(chunk)
-                    if size > self.max_bytes:
+                    if size > limit:
                         break
                     self.memory.reserve(len(chunk))
                     chunks.append(chunk)
             finally:
                 if self.timeout.stop(timed):
-                    raise self._too_slow()
-        if size > self.max_bytes:
-            detail = f"The body is over {self.max_bytes} bytes; send several smaller batches."
+                    raise self.too_slow()
+        if size > limit:
+            remedy = "send several smaller batches" if most is None else "send only the fields of the form"
+            detail = f"The body is over {limit} bytes; {remedy}."
             raise RequestRefused(ProblemKind.BODY_TOO_LARGE, detail)
-        return b"".join(chunks)
+        body = b"".join(chunks)
+        if b"content-encoding" in request.index and (coding := content_encoding(request)) != IDENTITY:
+            body = await inflate(body, coding, limit)
+            self.memory.reserve(len(body))
+        return body
 
-    def _too_slow(self) -> RequestRefused:
+    def too_slow(self) -> RequestRefused:
+        """Return the error for a body that does not arrive."""
         seconds = f"{self.timeout.seconds:g} s"
         detail = f"The body did not arrive within {seconds}; send a smaller batch, or use a faster connection."
         return RequestRefused(ProblemKind.BODY_TOO_SLOW, detail, headers={"Connection": "close"})
 
 
-def content_encoding(request: ApiRequest) -> str:
-    return (request.header(b"content-encoding") or "identity").strip().lower()
-
-
 def content_type(request: ApiRequest) -> str:
     return (request.header(b"content-type") or "").partition(";")[0].strip().lower()
+
+
+def charset(request: ApiRequest) -> str:
+    """Return the charset that the content type names; empty where it names none."""
+    _, _, parameters = (request.header(b"content-type") or "").partition(";")
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip('"')
+    return ""
 
 
 def parse_json(body: bytes) -> Any:

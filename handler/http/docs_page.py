@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from handler.http.openapi import ABOUT
 from handler.http.operation import API_HEADERS, STATIC_HEADERS, AnswerFunction, Operation
@@ -50,7 +50,6 @@ def docs_operations(document: MakeDocument) -> list[Operation]:
     content = bytes(page)
     assets = files("fastapi_swagger.resources")
     return [
-        Operation("GET", "/", _redirect, public=True),
         Operation("GET", "/docs", _file(content, "text/html"), public=True, headers=_page_headers(content)),
         Operation("GET", "/openapi.json", _openapi(document), public=True),
         *(
@@ -87,10 +86,6 @@ def _openapi(document: MakeDocument) -> AnswerFunction:
         return Response(latest[1], media_type="application/json")
 
     return openapi
-
-
-async def _redirect(request: ApiRequest, services: Services, client: str | None) -> Response:
-    return RedirectResponse(request.scope.get("root_path", "") + "/docs")
 
 
 def _page_headers(page: bytes) -> tuple[tuple[bytes, bytes], ...]:

@@ -12,6 +12,7 @@ from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from handler.auth.caller import ANYBODY, role_refused
+from handler.http.compression import WORTH, compress
 from handler.http.operation import ANY_METHOD, Operation
 from handler.http.parameters import refuse_repeated
 from handler.http.problem_responses import error_response
@@ -89,6 +90,8 @@ class ApiEndpoint:
                 response = await operation.answer(request, services, client)
             except Exception as error:
                 response = error_response(request, error, services.refused)
+            if b"accept-encoding" in request.index and len(getattr(response, "body", b"")) >= WORTH:
+                await compress(request, response)
             status = response.status_code
             response.raw_headers += operation.headers
             response.raw_headers.append(request_id)

@@ -10,6 +10,7 @@ from handler.pointer import pointer
 from handler.problems import ProblemKind, RequestRefused
 
 MAX_PARTS = 20
+"""Parts that are read of a form with fewer fields, so that one with unknown parts is told of them."""
 
 
 class _Part:
@@ -23,7 +24,7 @@ def parse_form(request: ApiRequest, body: bytes, known: Sequence[str]) -> dict[s
 
     A file is a part with a filename, in either of its forms, or one that is not text.
     """
-    parts = _parts(request, body)
+    parts = _parts(request, body, max(MAX_PARTS, len(known)))
     fields: dict[str, str | bytes] = {}
     for part in parts:
         disposition = part.head.get(b"content-disposition", b"")
@@ -49,7 +50,7 @@ def _value(data: bytes, *, is_file: bool) -> str | bytes:
         return data
 
 
-def _parts(request: ApiRequest, body: bytes) -> list[_Part]:
+def _parts(request: ApiRequest, body: bytes, most: int) -> list[_Part]:
     boundary = parse_options_header(request.index[b"content-type"])[1].get(b"boundary")
     if not boundary:
         raise _refused("the Content-Type has no boundary; let the HTTP client write this header")
@@ -59,8 +60,8 @@ def _parts(request: ApiRequest, body: bytes) -> list[_Part]:
     ended = False
 
     def begin() -> None:
-        if len(parts) == MAX_PARTS:
-            raise _refused(f"it has more than {MAX_PARTS} parts")
+        if len(parts) == most:
+            raise _refused(f"it has more than {most} parts")
         parts.append(_Part())
 
     def header() -> None:

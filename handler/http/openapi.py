@@ -42,10 +42,12 @@ ABOUT: dict[str, Any] = {
     "servers": [{"url": "/", "description": "The service that this document comes from"}],
     "openapi_tags": [
         {"name": "tasks", "description": "Submit, read, list, cancel and replay tasks."},
+        {"name": "jobs", "description": "Many tasks under one id, such as the rows of a file."},
         {"name": "endpoints of models", "description": "Answered when scored, in a shape of the model's own."},
         {"name": "models", "description": "The served models, with their schemas, versions and evaluations."},
+        {"name": "outcomes", "description": "Report what became known about predictions, and review them."},
         {"name": "workers", "description": "The worker processes."},
-        {"name": "webhooks", "description": "What is posted to a task's `callback_url`."},
+        {"name": "webhooks", "description": "What is posted to the `callback_url` of a task or a job."},
         {"name": "open inference protocol", "description": "Version 2, as KServe's and Triton's clients speak it."},
         {"name": "health", "description": "Probes, which need no key."},
     ],
@@ -73,30 +75,53 @@ class TaskEnded(BaseModel):
     data: EndedTask
 
 
+class EndedJob(BaseModel):
+    job_id: UUID = Field(examples=[EXAMPLE_ID])
+    status: Literal["DONE", "CANCELLED"] = Field(examples=["DONE"])
+    model: str = Field(examples=["report_scorer"])
+
+
+class JobEnded(BaseModel):
+    """A job has ended; its outputs are read at `GET /jobs/{job_id}/results`."""
+
+    type: Literal["job.done", "job.cancelled"] = Field(examples=["job.done"])
+    timestamp: datetime = Field(examples=["2026-01-31T09:00:00.010000Z"])
+    data: EndedJob
+
+
 def document(operations: Sequence[Operation], specs: Mapping[str, Spec], settings: HandlerSettings) -> OpenApiDocument:
     """Return the OpenAPI document of these operations. FastAPI makes it, from their types, and answers no request."""
     app = FastAPI(**ABOUT)
     for operation in operations:
         if operation.tag is not None:
             _add(app, operation, settings)
-    content = {"application/json": {"schema": inlined(TaskEnded.model_json_schema())}}
-    app.webhooks.add_api_route(
-        "task-ended",
-        _task_ended,
-        methods=["POST"],
-        status_code=HTTPStatus.NO_CONTENT,
-        tags=["webhooks"],
-        operation_id="task_ended",
-        summary="A task has ended",
-        response_description="Received; any other 2xx does as well",
-        responses={HTTPStatus.GONE: {"description": "Gone: this event is not sent again"}},
-        openapi_extra={"security": [], "requestBody": {"required": True, "content": content}},
-    )
+    for tell, summary, event in (
+        (_task_ended, "A task has ended", TaskEnded),
+        (_job_ended, "A job has ended", JobEnded),
+    ):
+        content = {"application/json": {"schema": inlined(event.model_json_schema())}}
+        name = tell.__name__.removeprefix("_")
+        app.webhooks.add_api_route(
+            name.replace("_", "-"),
+            tell,
+            methods=["POST"],
+            status_code=HTTPStatus.NO_CONTENT,
+            tags=["webhooks"],
+            operation_id=name,
+            summary=summary,
+            response_description="Received; any other 2xx does as well",
+            responses={HTTPStatus.GONE: {"description": "Gone: this event is not sent again"}},
+            openapi_extra={"security": [], "requestBody": {"required": True, "content": content}},
+        )
     return _completed(app.openapi(), specs, guarded=settings.auth == "required")
 
 
 def _task_ended() -> None:
     """Tell a task's callback_url that the task has ended, signed as Standard Webhooks has it."""
+
+
+def _job_ended() -> None:
+    """Tell a job's callback_url that the job has ended, signed as Standard Webhooks has it."""
 
 
 def _add(app: FastAPI, operation: Operation, settings: HandlerSettings) -> None:
@@ -177,6 +202,8 @@ def _describe_path(path: str, operation: dict[str, Any], specs: Mapping[str, Spe
         "model": {"type": "string", "enum": list(specs), "examples": [next(iter(specs))]},
         "version": {"type": "string", "examples": ["1.0.0"]},
         "task_id": {"type": "string", "format": "uuid", "examples": [EXAMPLE_ID]},
+        "job_id": {"type": "string", "format": "uuid", "examples": [EXAMPLE_ID]},
+        "part": {"type": "integer", "minimum": 0, "maximum": 9_999_999, "examples": [0]},
     }
     named = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     others = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] != "path"]

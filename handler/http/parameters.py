@@ -17,7 +17,7 @@ from serving.plain import plain_error
 from store import timestamps
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_TASK_ID = TypeAdapter(UUID)
+_ID = TypeAdapter(UUID)
 
 
 def refuse_repeated(request: ApiRequest) -> None:
@@ -27,13 +27,13 @@ def refuse_repeated(request: ApiRequest) -> None:
         raise invalid_parameters([{"detail": "Repeated; send it once", "parameter": name} for name in repeated])
 
 
-def task_id_in(request: ApiRequest) -> UUID:
-    """Return the task id in the path. Raises RequestRefused."""
+def id_in(request: ApiRequest, name: str) -> UUID:
+    """Return the id that the path has under this name. Raises RequestRefused."""
     try:
-        return _TASK_ID.validate_python(request.path_params["task_id"])
+        return _ID.validate_python(request.path_params[name])
     except ValidationError as error:
         (wrong,) = error.errors(include_url=False)
-        raise invalid_parameters([{"detail": parameter_error(wrong), "parameter": "task_id"}]) from None
+        raise invalid_parameters([{"detail": parameter_error(wrong), "parameter": name}]) from None
 
 
 def validated(model: type[_Model], given: Mapping[str, str], headers: Mapping[str, str] | None = None) -> _Model:

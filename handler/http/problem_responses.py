@@ -31,7 +31,7 @@ PROTOCOL = "/v2"
 
 def error_response(request: Request, error: Exception, refused: Counter[str]) -> Response:
     """Return the response to an error, in the format of the API that the request came by, and count it by its kind."""
-    refusal = _refusal(request, error)
+    refusal = refusal_of(request, error)
     refused[refusal.kind.slug] += 1
     headers = dict(refusal.headers or {})
     if f"{request.url.path}/".startswith(f"{PROTOCOL}/"):
@@ -56,7 +56,7 @@ def _in_one_line(refusal: RequestRefused) -> str:
     return refusal.detail + "".join(places) + (f" It is task {refusal.task_id}." if is_new else "")
 
 
-def _refusal(request: Request, error: Exception) -> RequestRefused:
+def refusal_of(request: Request, error: Exception) -> RequestRefused:
     """Return what to tell the client. An error that is neither the client's nor an outage is logged as a bug."""
     if isinstance(error, RequestRefused):
         return error

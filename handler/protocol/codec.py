@@ -1,7 +1,6 @@
 """Turns a request of the Open Inference Protocol into inputs, and outputs into its response."""
 
 import re
-import zlib
 from collections.abc import Mapping
 from math import isfinite
 from typing import Annotated, Any, TypeVar
@@ -10,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 from starlette.responses import Response
 
-from handler.http.body import JSON, BodyReader, content_encoding, content_type, parse_json, with_integers
+from handler.http.body import JSON, BodyReader, content_type, parse_json, with_integers
 from handler.http.request import ApiRequest
 from handler.pointer import pointer
 from handler.problems import ProblemKind, RequestRefused
@@ -27,8 +26,6 @@ SENT_UNASKED = ("text/plain", "multipart/form-data", "application/x-www-form-url
 _SHOWN = 64  # characters of an unknown name
 _ELSEWHERE = "shared_memory_region"
 _UNKEPT = ("classification", _ELSEWHERE)
-_WINDOW = {"gzip": 31, "deflate": 15}  # zlib's window bits, which tell it the format
-_ENDS = {False: "it is cut off", True: "something follows its end"}
 
 
 class RequestedOutput(Struct):
@@ -57,9 +54,6 @@ async def read_request(request: ApiRequest, bodies: BodyReader) -> tuple[InferRe
     if content_type(request) in SENT_UNASKED or (not content_type(request) and b"origin" in request.index):
         raise RequestRefused(ProblemKind.WRONG_CONTENT_TYPE, f"Content-Type must be {JSON} or {BINARY}.")
     body = await bodies.read(request)
-    if (coding := content_encoding(request)) != "identity":
-        body = _decompressed(body, coding, bodies.max_bytes)
-        bodies.memory.reserve(len(body))
     given = request.header(HEADER_LENGTH.lower().encode()) or str(len(body))
     length = int(given) if re.fullmatch("[0-9]{1,12}", given) else -1
     if not 0 <= length <= len(body):
@@ -92,29 +86,6 @@ def _not_finite(value: Any, place: tuple[str | int, ...]) -> tuple[str | int, ..
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     found = (_not_finite(part, (*place, name)) for name, part in parts)
     return next((one for one in found if one is not None), None)
-
-
-def _decompressed(body: bytes, coding: str, max_bytes: int) -> bytes:
-    if coding not in _WINDOW:
-        raise RequestRefused(
-            ProblemKind.WRONG_CONTENT_ENCODING,
-            f"Content-Encoding {coding!r} is not supported; use gzip, deflate, or no compression.",
-        )
-    unpacker = zlib.decompressobj(_WINDOW[coding])
-    try:
-        plain = unpacker.decompress(body, max_bytes + 1)
-    except zlib.error:
-        detail = (
-            f"The body is not valid {coding}, which Content-Encoding names; compress it again, or send it uncompressed."
-        )
-        raise RequestRefused(ProblemKind.INVALID_INPUT, detail) from None
-    if len(plain) > max_bytes:
-        raise RequestRefused(
-            ProblemKind.BODY_TOO_LARGE, f"Decompressed, the body is over {max_bytes} bytes; send smaller batches."
-        )
-    if not unpacker.eof or unpacker.unused_data:
-        raise RequestRefused(ProblemKind.INVALID_INPUT, f"The body is not {coding}: {_ENDS[unpacker.eof]}.")
-    return plain
 
 
 def rows(spec: Spec, asked: InferRequest, raw: bytes) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import NamedTuple
 
+import msgspec
 from starlette.responses import Response
 
 from handler.answer.bodies import ModelCard, ServedModel
@@ -20,22 +21,13 @@ from store import workers
 async def list_models(request: ApiRequest, services: Services, client: str | None) -> Response:
     """List the served models."""
     loaded = await loaded_models(services)
-    return model_response([_served(model, loaded) for model in services.models.live.values()])
+    return model_response([served(model, loaded) for model in services.models.live.values()])
 
 
 async def read_model(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Return a model's schemas, version and evaluation."""
     model = services.models.get(request.path_params["model"])
-    spec = model.spec
-    return model_response(
-        ModelCard(
-            **_served(model, await loaded_models(services)).model_dump(),
-            max_inputs=spec.max_inputs,
-            input=spec.input.model_json_schema(),
-            output=spec.output.model_json_schema(),
-            evaluation=dict(model.version.evaluation),
-        )
-    )
+    return model_response(card(model, await loaded_models(services)))
 
 
 OPERATIONS = [
@@ -79,7 +71,22 @@ async def loaded_models(services: Services) -> LoadedModels:
     return LoadedModels(processes, unloaded)
 
 
-def _served(model: KnownModel, loaded: LoadedModels) -> ServedModel:
+def card(model: KnownModel, loaded: LoadedModels) -> ModelCard:
+    """Return all that a client may know of a model."""
+    spec = model.spec
+    return ModelCard(
+        **served(model, loaded).model_dump(),
+        max_inputs=spec.max_inputs,
+        key=spec.public_names[spec.key] if spec.key else None,
+        input=spec.input.model_json_schema(),
+        output=spec.output.model_json_schema(),
+        outcomes=msgspec.to_builtins(spec.outcomes),
+        evaluation=dict(model.version.evaluation),
+    )
+
+
+def served(model: KnownModel, loaded: LoadedModels) -> ServedModel:
+    """Return what is said of a model in the list of all."""
     return ServedModel(
         name=model.name,
         title=model.spec.title,

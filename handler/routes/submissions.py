@@ -5,13 +5,14 @@ from typing import Any
 
 from starlette.responses import Response
 
-from handler.answer.bodies import Accepted, finished_task
+from handler.answer.bodies import Accepted, ValidatedRows, finished_task
 from handler.answer.outcome import invalid_input
 from handler.http.body import JSON, JsonResponse
 from handler.http.operation import AnswerFunction, Operation, success
 from handler.http.request import ApiRequest
+from handler.problems import MAX_FIELD_ERRORS, ProblemKind
 from handler.services import Services
-from handler.submit import submission, validation
+from handler.submit import batches, submission, validation
 from handler.submit.options import input_in_query, option_parameters
 from handler.submit.submission import accept, accept_and_wait, requested_options
 from serving.contract import Spec
@@ -40,6 +41,12 @@ def operations(specs: Mapping[str, Spec]) -> list[Operation]:
             request=_request(flagship, batch=False),
         ),
         Operation("POST", "/models/{model}/submit", _submit(None)),
+        Operation(
+            *("POST", "/models/{model}/validate", validate_rows, "tasks"),
+            responses=success(ValidatedRows, "How many rows are valid, and what is wrong with the others"),
+            problems=(ProblemKind.UNKNOWN_MODEL, *submission.PROBLEMS),
+            request={"requestBody": {"required": True, "content": {JSON: {"schema": _ANY_ROWS}}}},
+        ),
     ]
 
 
@@ -64,10 +71,24 @@ def _submit(name: str | None) -> AnswerFunction:
         """Store a JSON array of inputs and answer at once; the scores are read at `GET /task/{task_id}`."""
         model = services.models.get(name or request.path_params["model"])
         options = requested_options(request, services)
-        inputs = await validation.read_batch(request, services.bodies, model.spec, model.manifest)
+        inputs = await batches.read_batch(request, services.bodies, model.spec, model.manifest)
         return _stored(await accept(services, client, model, options, inputs))
 
     return submit
+
+
+async def validate_rows(request: ApiRequest, services: Services, client: str | None) -> Response:
+    """Say which rows of a body would be refused. Nothing is stored. It takes every format of a submission."""
+    model = services.models.get(request.path_params["model"])
+    rows = await batches.read_sifted(request, services.bodies, model.spec, model.manifest)
+    faults = sorted(rows.rejected.items())
+    return JsonResponse(
+        {
+            "valid": rows.inputs.n_inputs if rows.inputs else 0,
+            "rejected": len(faults),
+            "rejects": [{"row": position + 1, "errors": errors} for position, errors in faults[:MAX_FIELD_ERRORS]],
+        }
+    )
 
 
 def _predict(name: str) -> AnswerFunction:
@@ -109,6 +130,9 @@ _STORED = success(
         },
     },
 )
+
+
+_ANY_ROWS = {"type": "array", "items": {"type": "object"}, "minItems": 1}
 
 
 def _request(spec: Spec, *, batch: bool) -> dict[str, Any]:

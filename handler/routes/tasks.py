@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from handler.answer.bodies import Accepted, TaskPage, TaskSummary, any_task
+from handler.answer.row_formats import preferred
 from handler.answer.tasks import summary
 from handler.auth.caller import CHANGERS, EVERY_ROLE
 from handler.http.body import JsonResponse
 from handler.http.operation import Operation, success
-from handler.http.parameters import Time, described_parameters, task_id_in, text_like, validated
+from handler.http.parameters import Time, described_parameters, id_in, text_like, validated
 from handler.http.request import ApiRequest
 from handler.problems import ProblemKind, RequestRefused
+from handler.routes.predictions import rows_of
 from handler.routes.submissions import FLAGSHIP
 from handler.services import Services
 from serving.contract import Spec
@@ -52,19 +54,23 @@ def operations(specs: Mapping[str, Spec]) -> list[Operation]:
 async def read_task(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Return a task, with its outputs once it has succeeded.
 
-    With `Prefer: wait=N` (1 to 60 s) the answer is held until the task ends or the time is over.
+    With `Prefer: wait=N` (1 to 60 s) the answer is held until the task ends or the time is over. With `Accept:
+    application/x-ndjson`, `text/csv` or `application/vnd.apache.arrow.stream` it is a stream of rows, inputs beside
+    outputs.
     """
-    task_id = task_id_in(request)
+    task_id = id_in(request, "task_id")
     TASK_ID.set(task_id)
     prefer = request.headers.getlist("prefer") if b"prefer" in request.index else []
     wait = _wait(",".join(prefer))
     task = await services.tasks.read(task_id, request.caller, wait or 0)
-    return JsonResponse(task, {"Vary": "Prefer"} | ({"Preference-Applied": f"wait={wait}"} if wait else {}))
+    if (media_type := preferred(request)) is not None:
+        return await rows_of(request, services, task, media_type, wait or 0)
+    return JsonResponse(task, {"Vary": "Accept, Prefer"} | ({"Preference-Applied": f"wait={wait}"} if wait else {}))
 
 
 async def cancel_task(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Cancel a task that has not ended. If a worker has it already, its result is discarded."""
-    task_id, everybodys = task_id_in(request), request.caller.confined_to is None
+    task_id, everybodys = id_in(request, "task_id"), request.caller.confined_to is None
     async with services.engine.begin() as connection:
         cancelled = await connection.run_sync(transitions.cancel, task_id, client, any_clients=everybodys)
     task = await services.tasks.read(task_id, request.caller)
@@ -79,7 +85,7 @@ async def cancel_task(request: ApiRequest, services: Services, client: str | Non
 
 async def replay_task(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Score a task that failed once more: its inputs were kept, and its attempts begin anew."""
-    task_id = task_id_in(request)
+    task_id = id_in(request, "task_id")
     async with services.engine.begin() as connection:
         waiting = await connection.run_sync(transitions.replay, task_id, request.caller.confined_to)
     if waiting is None:
@@ -143,5 +149,5 @@ _PREFER = {
 
 _PREFERENCE = {
     "Preference-Applied": {"description": "The wait that was granted", "schema": {"type": "string"}},
-    "Vary": {"description": "Prefer", "schema": {"type": "string"}},
+    "Vary": {"description": "Accept, Prefer", "schema": {"type": "string"}},
 }

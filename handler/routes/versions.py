@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
@@ -27,7 +27,7 @@ from handler.http.request import ApiRequest
 from handler.problems import ProblemKind, RequestRefused
 from handler.services import Services
 from handler.submit import validation
-from registry import administration
+from registry import administration, gate
 from registry.administration import RegistryRefused, UnknownVersion
 from store import models, workers
 from store.model_tables import State
@@ -39,37 +39,60 @@ LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '2s'")
 """Somebody may be adding gigabytes: this request keeps one of the handler's connections."""
 
 M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R")
 
 
 async def list_versions(request: ApiRequest, services: Services, client: str | None) -> Response:
     """List a model's versions, the oldest first."""
-    name = await _model(request, services)
+    return model_response(await versions_of(services, await _model(request, services)))
 
-    def read(connection: Connection) -> list[VersionSummary]:
-        loaded = workers.processes_by_version(connection)
-        rows = models.versions_of(connection, name)
-        return [VersionSummary(**row._asdict(), processes=loaded.get((name, row.version), 0)) for row in rows]
 
-    return model_response(await _read(services, read))
+async def versions_of(services: Services, name: str) -> list[VersionSummary]:
+    return await _read(services, lambda connection: _versions(connection, name))
+
+
+def _versions(connection: Connection, name: str, latest: int | None = None) -> list[VersionSummary]:
+    loaded = workers.processes_by_version(connection)
+    rows = models.versions_of(connection, name, latest)
+    return [VersionSummary(**row._asdict(), processes=loaded.get((name, row.version), 0)) for row in rows]
 
 
 async def list_events(request: ApiRequest, services: Services, client: str | None) -> Response:
     """List what became of a model's versions, the oldest first."""
-    name = await _model(request, services)
+    return model_response(await events_of(services, await _model(request, services)))
 
-    def read(connection: Connection) -> list[VersionEvent]:
-        return [VersionEvent(**row._asdict()) for row in models.events(connection, name)]
 
-    return model_response(await _read(services, read))
+async def events_of(services: Services, name: str) -> list[VersionEvent]:
+    return await _read(services, lambda connection: _events(connection, name))
+
+
+def _events(connection: Connection, name: str, latest: int | None = None) -> list[VersionEvent]:
+    return [VersionEvent(**row._asdict()) for row in models.events(connection, name, latest)]
+
+
+async def latest_of(services: Services, name: str, latest: int) -> tuple[list[VersionSummary], list[VersionEvent]]:
+    """Return so many of the model's last versions and events, each the oldest first, on one connection."""
+    return await _read(
+        services, lambda connection: (_versions(connection, name, latest), _events(connection, name, latest))
+    )
 
 
 async def promote(request: ApiRequest, services: Services, client: str | None) -> Response:
-    """Make a version live, by default the one that was added last."""
+    """Make a version live, by default the one that was added last.
+
+    Where its model declares a target outcome, a version that the gate found worse is refused, and one of which it had
+    too little to say needs a reason: `millrace models gate` asks it.
+    """
     name, by = await _model(request, services), client or ANONYMOUS
-    asked = await _body(request, services, Promotion)
+    return model_response(await make_live(services, name, await _body(request, services, Promotion), by))
+
+
+async def make_live(services: Services, name: str, asked: Promotion, by: str) -> VersionChanged:
+    """Promote a version in somebody's name. Raises RequestRefused."""
 
     def change(connection: Connection) -> VersionChanged:
-        version = administration.promote(connection, name, asked.version, by, asked.reason)
+        verdict = gate.require(connection, name, asked.version, asked.reason, force=asked.force)
+        version = administration.promote(connection, name, asked.version, by, asked.reason, verdict)
         return VersionChanged(model=name, versions=[version], state=State.LIVE)
 
     return await _changed(services, change)
@@ -78,7 +101,11 @@ async def promote(request: ApiRequest, services: Services, client: str | None) -
 async def rollback(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Make the version live that was live before."""
     name, by = await _model(request, services), client or ANONYMOUS
-    asked = await _body(request, services, RollbackReason)
+    return model_response(await make_previous_live(services, name, await _body(request, services, RollbackReason), by))
+
+
+async def make_previous_live(services: Services, name: str, asked: RollbackReason, by: str) -> VersionChanged:
+    """Roll back in somebody's name. Raises RequestRefused."""
 
     def change(connection: Connection) -> VersionChanged:
         version = administration.roll_back(connection, name, by, asked.reason)
@@ -97,7 +124,7 @@ async def retire(request: ApiRequest, services: Services, client: str | None) ->
         versions = administration.retire(connection, name, version, by, asked.reason)
         return VersionChanged(model=name, versions=versions, state=State.RETIRED)
 
-    return await _changed(services, change)
+    return model_response(await _changed(services, change))
 
 
 def _takes(model: type[BaseModel]) -> dict[str, Any]:
@@ -109,7 +136,7 @@ _MODEL = "/models/{model}"
 _CHANGED = success(VersionChanged, "The change is stored")
 _PROBLEMS = (
     *(ProblemKind.UNKNOWN_MODEL, ProblemKind.CHANGE_REFUSED, ProblemKind.INVALID_INPUT, ProblemKind.INVALID_JSON),
-    *(ProblemKind.WRONG_CONTENT_TYPE, ProblemKind.WRONG_CONTENT_ENCODING, *body.PROBLEMS),
+    *(ProblemKind.WRONG_CONTENT_TYPE, *body.PROBLEMS),
 )
 _OF_VERSION = (*_PROBLEMS, ProblemKind.UNKNOWN_VERSION)
 
@@ -150,14 +177,18 @@ OPERATIONS = [
 ]
 
 
-async def _read(services: Services, read: Callable[[Connection], list[Any]]) -> list[Any]:
+async def _read(services: Services, read: Callable[[Connection], R]) -> R:
     async with services.vital.connect() as connection:
         return await connection.run_sync(read)
 
 
 async def _model(request: ApiRequest, services: Services) -> str:
     """Return the name of a model that there is, or was. Raises RequestRefused."""
-    name: str = request.path_params["model"]
+    return await known_name(services, request.path_params["model"])
+
+
+async def known_name(services: Services, name: str) -> str:
+    """Return the name if there is such a model, or was. Raises RequestRefused."""
     known = services.models
     if name not in known.registry.models:
         await known.refresh()  # it may be newer than the last look
@@ -170,15 +201,10 @@ async def _body(request: ApiRequest, services: Services, model: type[M]) -> M:
     """Read the body; where all in it may be left out, so may the body. Raises RequestRefused."""
     if model is not Retirement and not request.header(b"content-type") and not await services.bodies.read(request):
         return model()
-    given = parse_json(await services.bodies.read_as(request, JSON))
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        validation.refuse_invalid(validation.field_errors(error, model, tuple))
-        raise
+    return validation.model_of(model, parse_json(await services.bodies.read_as(request, JSON)))
 
 
-async def _changed(services: Services, change: Callable[[Connection], VersionChanged]) -> Response:
+async def _changed(services: Services, change: Callable[[Connection], VersionChanged]) -> VersionChanged:
     """Make the change in one transaction, and look at the registry at once. Raises RequestRefused."""
     try:
         async with services.engine.begin() as connection:
@@ -190,7 +216,7 @@ async def _changed(services: Services, change: Callable[[Connection], VersionCha
         raise RequestRefused(ProblemKind.CHANGE_REFUSED, _sentence(refused)) from None
     with suppress(SQLAlchemyError):  # the change is stored, and this handler looks again within a second
         await services.models.refresh()
-    return model_response(changed)
+    return changed
 
 
 def _sentence(refused: RegistryRefused) -> str:

@@ -15,10 +15,11 @@ from store import workers
 
 async def list_workers(request: ApiRequest, services: Services, client: str | None) -> Response:
     """List the worker processes: what each has loaded, whether it works, and what it has done."""
-    return model_response(await _processes(services))
+    return model_response(await processes(services))
 
 
-async def _processes(services: Services) -> list[Worker]:
+async def processes(services: Services) -> list[Worker]:
+    """Return every living worker process."""
     async with services.vital.connect() as connection:
         rows = await workers.listing(connection)
     found = []
@@ -51,12 +52,12 @@ async def _processes(services: Services) -> list[Worker]:
 
 async def states(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Return each worker process's state, as clients of the image seed read it (docs/how-to/clients.md)."""
-    return JsonResponse({f"{one.host}:{one.pid}": one.status.capitalize() for one in await _processes(services)})
+    return JsonResponse({f"{one.host}:{one.pid}": one.status.capitalize() for one in await processes(services)})
 
 
 async def addresses(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Return each worker process, as clients of the image seed read it: it listens on no port here."""
-    return JsonResponse([{"pid": one.pid, "port": 0} for one in await _processes(services)])
+    return JsonResponse([{"pid": one.pid, "port": 0} for one in await processes(services)])
 
 
 _LISTED = success(list[Worker], "Every living worker process")

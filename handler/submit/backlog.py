@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -29,8 +30,20 @@ WINDOW = 15
 MAX_RETRY_AFTER = 300
 
 
+HISTORY = 600
+"""Moments that are kept, for a plot of the last ten minutes."""
+
+
+class BacklogMoment(NamedTuple):
+    """How many inputs waited, and how many had been scored until then, at a moment of time.monotonic."""
+
+    at: float
+    waiting: int
+    done: int
+
+
 @dataclass(frozen=True)
-class Sample:
+class BacklogSample:
     """What PostgreSQL answered at one moment of time.monotonic."""
 
     at: float
@@ -44,7 +57,7 @@ class Backlog:
     def __init__(self, engine: AsyncEngine, max_inputs: int) -> None:
         self._engine = single(engine)
         self._max_inputs = max_inputs
-        self.sample: Sample | None = None
+        self.sample: BacklogSample | None = None
         self._sampled = 0
         self._arriving = 0
         """Inputs that were admitted, and are neither stored nor refused yet."""
@@ -52,14 +65,18 @@ class Backlog:
         """Transactions that have stored inputs which the sample does not contain, and how many."""
         self._stored_since = 0
         self._done: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+        self.history: deque[BacklogMoment] = deque(maxlen=HISTORY)
 
     def check(self) -> None:
         """Raise RequestRefused when the backlog is nearly full, before reading a body that would be refused."""
         self._check_room(max(1, self._max_inputs // 100))
 
-    def admit(self, n_inputs: int) -> None:
-        """Count a submission in. Raises RequestRefused, with a measured Retry-After, if the backlog is full."""
-        self._check_room(n_inputs)
+    def admit(self, n_inputs: int, share: float = 1) -> None:
+        """Count a submission in, which may fill this share of the backlog.
+
+        Raises RequestRefused, with a measured Retry-After, if that is full.
+        """
+        self._check_room(n_inputs, share)
         self._arriving += n_inputs
 
     def withdraw(self, n_inputs: int) -> None:
@@ -73,28 +90,31 @@ class Backlog:
             self._since.append((transaction, n_inputs))
             self._stored_since += n_inputs
 
-    def _check_room(self, n_inputs: int) -> None:
+    def _check_room(self, n_inputs: int, share: float = 1) -> None:
         waiting = self._sampled + self._stored_since + self._arriving
-        excess = waiting + n_inputs - self._max_inputs
+        limit = int(self._max_inputs * share)
+        excess = waiting + n_inputs - limit
         if excess > 0 and waiting > 0:  # a submission larger than the limit is accepted if no other waits
             retry_after = self._seconds_to_drain(excess)
-            detail = f"{waiting} inputs are waiting (limit {self._max_inputs}); try again in {retry_after} s."
+            detail = f"{waiting} inputs are waiting (limit {limit}); try again in {retry_after} s."
             raise RequestRefused(ProblemKind.BACKLOG_FULL, detail, headers={"Retry-After": str(retry_after)})
 
     async def run(self) -> None:
-        """Sample until cancelled."""
+        """BacklogSample until cancelled."""
         while True:
             before = len(self._since)
             try:
                 async with self._engine.connect() as connection:
                     queues, snapshot = await tasks.queue_depths(connection)
                     processes = await workers.by_model(connection)
-                self.sample = Sample(monotonic(), queues, snapshot, processes)
+                self.sample = BacklogSample(monotonic(), queues, snapshot, processes)
                 self._sampled = sum(depth.inputs for depth in queues.values())
                 # The sample contains what was stored before it began.
                 self._since = [one for one in self._since[before:] if not snapshot.sees(one[0])]
                 self._stored_since = sum(inputs for _, inputs in self._since)
-                self._note_done(sum(of_model.inputs_done for of_model in processes.values()))
+                done = sum(of_model.inputs_done for of_model in processes.values())
+                self._note_done(done)
+                self.history.append(BacklogMoment(self.sample.at, self._sampled, done))
             except Exception as error:  # whatever it was: sampling must go on
                 log.warning("backlog_unknown", error=str(error))
             await asyncio.sleep(INTERVAL)

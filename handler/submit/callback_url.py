@@ -12,15 +12,20 @@ from webhooks.urls import UrlRefused, target
 PARAMETER = "callback_url"
 
 
-def checked(url: str, settings: WebhookSettings) -> str:
-    """Return the callback URL in ASCII, as it is stored and called. Raises RequestRefused if it cannot be called."""
+def checked(url: str, settings: WebhookSettings, *, in_query: bool = True) -> str:
+    """Return the callback URL in ASCII, as it is stored and called. Raises RequestRefused if it cannot be called.
+
+    Elsewhere than in the query it is a member of the body.
+    """
+    where = {"parameter": PARAMETER} if in_query else {"pointer": f"#/{PARAMETER}"}
     if not settings.keys:
-        raise _refused(ProblemKind.WEBHOOKS_OFF, "Webhooks are disabled; set WEBHOOK_SECRET, or poll the task instead")
+        detail = "Webhooks are disabled; set WEBHOOK_SECRET, or poll instead"
+        raise _refused(ProblemKind.WEBHOOKS_OFF, detail, where)
     try:
         written = _in_ascii(url)
         target(written, allow_private=settings.webhook_allow_private)
     except UrlRefused as error:
-        raise _refused(ProblemKind.INVALID_CALLBACK_URL, str(error)) from None
+        raise _refused(ProblemKind.INVALID_CALLBACK_URL, str(error), where) from None
     return written
 
 
@@ -54,5 +59,5 @@ def _named(host: str) -> str:
         ) from None
 
 
-def _refused(kind: ProblemKind, detail: str) -> RequestRefused:
-    return RequestRefused(kind, f"{PARAMETER}: {detail}.", errors=[{"detail": detail, "parameter": PARAMETER}])
+def _refused(kind: ProblemKind, detail: str, where: dict[str, str]) -> RequestRefused:
+    return RequestRefused(kind, f"{PARAMETER}: {detail}.", errors=[{"detail": detail, **where}])

@@ -100,6 +100,13 @@ class GroupCommit:
         self._waiting.append((submission, stored))
         self._arrived.set()
 
+    def count_and_publish(self, submission: Submission) -> None:
+        """Publish a task that is stored."""
+        s = submission
+        self.accepted_tasks[s.model, s.priority] += 1
+        self.accepted_inputs[s.model, s.priority] += s.n_inputs
+        self.publish_soon(WaitingTask(s.task_id, s.model, s.n_inputs, s.priority))
+
     def publish_soon(self, task: WaitingTask) -> None:
         self._accepted.append(task)
         self._committed.set()
@@ -149,9 +156,7 @@ class GroupCommit:
             self._backlog.stored(inputs, new.transaction)
         for s, stored in group:
             if s.task_id in new.task_ids:
-                self.accepted_tasks[s.model, s.priority] += 1
-                self.accepted_inputs[s.model, s.priority] += s.n_inputs
-                self.publish_soon(WaitingTask(s.task_id, s.model, s.n_inputs, s.priority))
+                self.count_and_publish(s)
                 _settle(stored, AcceptedTask(s.task_id))
             else:
                 self._repeated.append((s, stored))

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from handler.http.parameters import Time, described_parameters, text_like, validated
+from handler.http.request import ApiRequest
 from serving import wire
 from serving.contract import Spec
 from serving.plain import plain_error
@@ -114,6 +115,11 @@ def parse_options(query: Mapping[str, str], idempotency_key: str | None, others:
         callback_url=valid.callback_url,
         idempotency_key=_unquoted(valid.idempotency_key),
     )
+
+
+def key_of(request: ApiRequest) -> str | None:
+    """Return the idempotency key of a request that has no other option. Raises RequestRefused."""
+    return parse_options({}, request.header(b"idempotency-key"), ()).idempotency_key
 
 
 def _unquoted(key: str | None) -> str | None:

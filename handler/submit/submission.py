@@ -24,7 +24,6 @@ from telemetry.logs import TASK_ID
 PROBLEMS = (
     *body.PROBLEMS,
     ProblemKind.WRONG_CONTENT_TYPE,
-    ProblemKind.WRONG_CONTENT_ENCODING,
     ProblemKind.INVALID_JSON,
     ProblemKind.INVALID_INPUT,
     ProblemKind.TOO_MANY_INPUTS,

@@ -1,9 +1,9 @@
-"""Turns a request body into the payload that is stored, or lists what is wrong with it."""
+"""Turns inputs into the payload that is stored, or lists what is wrong with them. (batches.py reads a body of many.)"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -14,7 +14,9 @@ from handler.http.request import ApiRequest
 from handler.pointer import pointer
 from handler.problems import MAX_FIELD_ERRORS, ProblemKind, RequestRefused
 from serving import wire, wording
-from serving.contract import Manifest, Spec
+from serving.contract import Columns, Manifest, Spec
+
+M = TypeVar("M", bound=BaseModel)
 
 Locate = Callable[[int, tuple[str | int, ...]], tuple[str | int, ...]]
 """Returns where the client finds, in the body that it sent, a place in the input at a position."""
@@ -25,24 +27,6 @@ class ValidInputs(NamedTuple):
 
     payload: bytes
     n_inputs: int
-
-
-async def read_batch(request: ApiRequest, bodies: BodyReader, spec: Spec, manifest: Manifest) -> ValidInputs:
-    """Read a JSON array of inputs. Raises RequestRefused."""
-    body = await bodies.read_as(request, JSON)
-    try:
-        rows = wire.decoder(spec).decode(body)
-    except ValueError:
-        value = parse_json(body)
-        if not isinstance(value, list):
-            detail = "The body must be a JSON array of inputs; wrap a single one in [ ]."
-            raise RequestRefused(ProblemKind.INVALID_INPUT, detail) from None
-        return validate(spec, manifest, value, locate_in_array)
-    if not rows:
-        raise RequestRefused(ProblemKind.INVALID_INPUT, "The array is empty; send at least one input.")
-    check_count(spec, len(rows))
-    _check(spec, manifest, rows, locate_in_array)
-    return ValidInputs(wire.pack(spec, rows, body), len(rows))
 
 
 async def read_one(request: ApiRequest, bodies: BodyReader, spec: Spec, manifest: Manifest) -> ValidInputs:
@@ -57,7 +41,7 @@ async def read_one(request: ApiRequest, bodies: BodyReader, spec: Spec, manifest
                 ProblemKind.INVALID_INPUT, "The body must be one JSON object; send batches to POST /submit."
             ) from None
         return validate(spec, manifest, [value], locate_single)
-    _check(spec, manifest, [row], locate_single)
+    run_check(spec, manifest, [row], locate_single)
     return ValidInputs(b"[" + body + b"]", 1)
 
 
@@ -83,7 +67,7 @@ def validate(spec: Spec, manifest: Manifest, values: Sequence[Any], locate: Loca
         rows, payload = _fast(spec, values)
     if not rows:
         return validate_with_pydantic(spec, manifest, values, locate)
-    _check(spec, manifest, rows, locate)
+    run_check(spec, manifest, rows, locate)
     return ValidInputs(wire.pack(spec, rows, payload), len(rows))
 
 
@@ -108,26 +92,45 @@ def validate_with_pydantic(spec: Spec, manifest: Manifest, values: Sequence[Any]
     errors: list[dict[str, str]] = []
     for position, value in enumerate(values):
         try:
-            one = to_json(_trimmed(spec, value), inf_nan_mode="constants")
-            rows.append(spec.input.model_validate_json(one))
+            rows.append(validated_row(spec, value))
         except ValidationError as error:
             errors += field_errors(error, spec.input, partial(locate, position))
             if len(errors) > MAX_FIELD_ERRORS:
                 break
     refuse_invalid(errors)
-    _check(spec, manifest, rows, locate)
+    run_check(spec, manifest, rows, locate)
     return ValidInputs(wire.pack(spec, rows, wire.validator(spec).dump_json(rows, by_alias=True)), len(rows))
 
 
-def _check(spec: Spec, manifest: Manifest, rows: Sequence[Any], locate: Locate) -> None:
-    """Let the model's own check look at what its schema accepts."""
+def validated_row(spec: Spec, value: Any, unknown: int = MAX_FIELD_ERRORS) -> BaseModel:
+    """Return one input as the spec's pydantic model has it. Raises ValidationError, with so many `unknown` fields."""
+    return spec.input.model_validate_json(to_json(_trimmed(spec, value, unknown), inf_nan_mode="constants"))
+
+
+def run_check(spec: Spec, manifest: Manifest, rows: Sequence[Any], locate: Locate) -> None:
+    """Let the model's own check look at what its schema accepts. Raises RequestRefused."""
     if spec.check is not None:
-        found = islice(spec.check(wire.columns(spec, rows), manifest), MAX_FIELD_ERRORS + 1)
+        check_columns(spec, manifest, wire.columns(spec, rows), locate)
+
+
+def check_columns(spec: Spec, manifest: Manifest, columns: Columns, locate: Locate) -> None:
+    """Do the same for columns. Raises RequestRefused."""
+    if spec.check is not None:
+        found = islice(spec.check(columns, manifest), MAX_FIELD_ERRORS + 1)
         places = ((fault, locate(fault.position, (spec.public_names[fault.field],))) for fault in found)
         errors = [{"detail": fault.detail, "pointer": pointer(place)} for fault, place in places]
         refuse_invalid(
             list({error["pointer"]: error for error in errors}.values())
         )  # a language is said once for all records
+
+
+def model_of(model: type[M], given: Any) -> M:
+    """Return a JSON value as this model has it. Raises RequestRefused."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        refuse_invalid(field_errors(error, model, tuple))
+        raise
 
 
 MAX_LISTED = 10_000
@@ -156,12 +159,12 @@ def refuse_invalid(errors: Sequence[dict[str, str]]) -> None:
     raise RequestRefused(ProblemKind.INVALID_INPUT, detail, errors=errors)
 
 
-def _trimmed(spec: Spec, value: Any) -> Any:
+def _trimmed(spec: Spec, value: Any, most: int) -> Any:
     """Drop the unknown fields that are too many to be listed."""
     known = dict.fromkeys(spec.public_names[name] for name in spec.input.model_fields)
-    if not isinstance(value, dict) or len(value) <= len(known) + MAX_FIELD_ERRORS:
+    if not isinstance(value, dict) or len(value) <= len(known) + most:
         return value
-    unknown = islice((name for name in value if name not in known), MAX_FIELD_ERRORS + 1)
+    unknown = islice((name for name in value if name not in known), most + 1)
     return {name: value[name] for name in [*(known.keys() & value.keys()), *unknown]}
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from models.image_classifier import golden
 from models.image_classifier.features import Preparation
-from models.image_classifier.model import RUNTIMES, ImageClassifier, NetworkRefused, RuntimeMissing
+from models.image_classifier.model import RUNTIMES, ImageClassifier, NetworkRefused, TorchMissing
 from models.image_classifier.sibling import NameRefused, artifacts
 from models.image_classifier.trial import examine, pictures
 from serving.catalogue import FOLDER
@@ -40,7 +40,7 @@ class AddRefused(ValueError):
 def add(file: Path, labels: list[str], preparation: Preparation, version: str | None, out: Path) -> str:
     """Try the network, make it the current version under `out`, and return that version.
 
-    Nothing under `out` changes unless all of it succeeds. Raises AddRefused, RuntimeMissing and VersionRefused.
+    Nothing under `out` changes unless all of it succeeds. Raises AddRefused, TorchMissing and VersionRefused.
     """
     if file.suffix not in SUFFIXES:
         raise AddRefused(f"{file}: the name must end in {' or '.join(SUFFIXES)}")
@@ -54,7 +54,7 @@ def add(file: Path, labels: list[str], preparation: Preparation, version: str | 
         try:
             network = load(made / name)  # the copy: weights in a file beside the original are not served
             found = examine(network, len(labels), preparation)
-        except RuntimeMissing:
+        except TorchMissing:
             raise
         except NetworkRefused as refusal:
             raise AddRefused(f"{file}: {refusal}") from None
@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
         labels = read_labels(asked.labels)
         with artifacts(asked.name, FOLDER) if asked.name else nullcontext(asked.out) as out:
             version = add(asked.network, labels, preparation, asked.version, out)
-    except (AddRefused, RuntimeMissing, VersionRefused, NameRefused, OSError) as problem:
+    except (AddRefused, TorchMissing, VersionRefused, NameRefused, OSError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
     for label, count in Counter(labels).items():

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
+from evaluation import reference
+from evaluation.pictures.confusion import draw
 from models.image_classifier.dataset import LABELS, Digits, digits, split
 from models.image_classifier.features import Preparation
 from models.image_classifier.model import ImageClassifier, load
 from models.image_classifier.spec import SPEC
-from serving import drift
 from serving.artifact import ArtifactMissing, current
-from serving.confusion import draw
 from serving.training import write_json
 
 BINS = 10
@@ -38,7 +38,9 @@ def evaluate(classifier: ImageClassifier, training: Digits, test: Digits) -> dic
     return {
         "data": {"source": "scikit-learn's digits", "sha256": test.sha256},
         "held_out_images": len(test),
-        "scores": drift.reference(classifier.predict({"image": test.files, "top_n": [1] * len(test)})["probability"]),
+        "scores": reference.of_numbers(
+            classifier.predict({"image": test.files, "top_n": [1] * len(test)})["probability"]
+        ),
         "light_on_dark": measure(classifier, test),
         "dark_on_light": measure(classifier, test.inverted()),
         "enlarged_jpeg": measure(classifier, test.enlarged()),

@@ -33,7 +33,7 @@ Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Gives = Literal["logits", "probabilities"]
 
 
-class RuntimeMissing(Exception):
+class TorchMissing(Exception):
     """The artifact needs torch, which is not installed: pip install -e '.[torch]'."""
 
 
@@ -112,11 +112,11 @@ def onnx_network(file: Path) -> Network:
 
 
 def torchscript_network(file: Path) -> Network:
-    """Load a TorchScript archive, which is a program: docs/decisions/0006-torchscript.md. Raises RuntimeMissing."""
+    """Load a TorchScript archive, which is a program: docs/decisions/0006-torchscript.md. Raises TorchMissing."""
     try:
         import torch
     except ImportError:
-        raise RuntimeMissing(str(RuntimeMissing.__doc__)) from None
+        raise TorchMissing(str(TorchMissing.__doc__)) from None
     torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is, in favour of torch.export: decision 6

@@ -44,6 +44,10 @@ class ReportDataset:
     columns: Mapping[str, Array]
     label: NDArray[np.int64]
     truth: NDArray[np.float64] | None = None
+    weight: NDArray[np.float64] | None = None
+    """How many reports each row stands for; None: for itself."""
+    held_out: NDArray[np.bool_] | None = None
+    """Which rows test; None: some that are drawn."""
 
     def __len__(self) -> int:
         return len(self.label)
@@ -52,22 +56,35 @@ class ReportDataset:
         """Return the rows at the given positions, in that order."""
         columns = {name: values[index] for name, values in self.columns.items()}
         truth = None if self.truth is None else self.truth[index]
-        return ReportDataset(self.source, self.sha256, columns, self.label[index], truth)
+        weight = None if self.weight is None else self.weight[index]
+        held_out = None if self.held_out is None else self.held_out[index]
+        return ReportDataset(self.source, self.sha256, columns, self.label[index], truth, weight, held_out)
 
 
 def split(data: ReportDataset, seed: int) -> tuple[ReportDataset, ReportDataset, ReportDataset]:
-    """Deal the rows out to training, calibration and test, each with the same share of positives."""
+    """Deal the rows out to training, calibration and test, each with the same share of positives.
+
+    Where the data says which rows test, only the others are dealt out, in the same proportion. Raises TooFewRows.
+    """
     rng = np.random.default_rng([seed, 1])
     parts: list[list[NDArray[np.int64]]] = [[], [], []]
     for value in (0, 1):
         rows = np.flatnonzero(data.label == value)
         if len(rows) < MIN_A_CLASS:
             raise TooFewRows(f"{data.source}: {len(rows)} rows have the label {value}; at least {MIN_A_CLASS} must")
-        cuts = [int(share * len(rows)) for share in PARTS]
-        for part, dealt in zip(parts, np.split(rng.permutation(rows), cuts), strict=True):
+        for part, dealt in zip(parts, _dealt(data, rng, rows), strict=True):
             part.append(dealt)
     training, calibration, test = (data.rows(rng.permutation(np.concatenate(part))) for part in parts)
     return training, calibration, test
+
+
+def _dealt(data: ReportDataset, rng: np.random.Generator, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    if data.held_out is None:
+        return np.split(rng.permutation(rows), [int(share * len(rows)) for share in PARTS])
+    tested, others = rows[data.held_out[rows]], rows[~data.held_out[rows]]
+    if not len(tested) or len(others) < 2:
+        raise TooFewRows(f"{data.source}: a label is missing among the rows that test, or among the others")
+    return [*np.split(rng.permutation(others), [int(len(others) * PARTS[0] / PARTS[1])]), tested]
 
 
 def synthesize(rows: int = ROWS, seed: int = SEED) -> ReportDataset:

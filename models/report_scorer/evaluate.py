@@ -19,12 +19,13 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 
+from evaluation import reference
+from evaluation.pictures import reliability
 from models.report_scorer.dataset import ReportDataset, TooFewRows, split, synthesize
 from models.report_scorer.features import features
 from models.report_scorer.model import ReportScorer, load
 from models.report_scorer.reports_file import read_reports
 from models.report_scorer.spec import SPEC
-from serving import drift, reliability
 from serving.artifact import ArtifactMissing, current
 from serving.training import BadTrainingData
 
@@ -41,7 +42,7 @@ def evaluate(scorer: ReportScorer, training: ReportDataset, test: ReportDataset)
         "data": {"source": test.source, "sha256": test.sha256},
         "rows": len(test),
         "positive_rate": round(float(test.label.mean()), DIGITS),
-        "scores": drift.reference(scores),
+        **({"scores": reference.of_numbers(scores)} if test.weight is None else {}),  # else it is no picture of all
         "model": measure(test.label, scores),
         "baseline": measure(test.label, _baseline(training, test)),
     }

@@ -34,12 +34,15 @@ SLICE = 50_000
 """Rows turned into Python objects at a time, which bounds the memory that the check needs."""
 
 
-def read_reports(file: Path, label: str) -> ReportDataset:
-    """Read the input columns and the label; further columns, `report_id` among them, are left alone."""
+def read_reports(file: Path, label: str, weight: str | None = None, split: str | None = None) -> ReportDataset:
+    """Read the input columns and the label; further columns, `report_id` among them, are left alone.
+
+    `weight` and `split` name columns with how many reports a row stands for, and with train or test.
+    """
     frame = _frame(file)
     if label in KIND:
         raise BadTrainingData(f"{file}: column {label} is an input and cannot be the label too")
-    for name in (*FEATURES, label):
+    for name in (*FEATURES, label, *filter(None, (weight, split))):
         if name not in frame.columns:
             raise BadTrainingData(f"{file}: column {name} is missing; the file has {', '.join(frame.columns)}")
     if frame.is_empty():
@@ -47,7 +50,10 @@ def read_reports(file: Path, label: str) -> ReportDataset:
     reports = frame.select(_typed(file, frame[name]) for name in FEATURES)
     _check(file, reports)
     columns: dict[str, Array] = {name: reports[name].to_numpy().astype(KIND[name][1]) for name in FEATURES}
-    return ReportDataset(file.name, sha256(file), columns, _labels(file, frame[label]).to_numpy().astype(np.int64))
+    labels = _labels(file, frame[label]).to_numpy().astype(np.int64)
+    weights = None if weight is None else _weights(file, frame[weight])
+    held_out = None if split is None else _held_out(file, frame[split])
+    return ReportDataset(file.name, sha256(file), columns, labels, None, weights, held_out)
 
 
 def _frame(file: Path) -> pl.DataFrame:
@@ -112,6 +118,18 @@ def _labels(file: Path, values: pl.Series) -> pl.Series:
     labels = values.cast(pl.String).str.to_lowercase().replace_strict(LABELS, default=None, return_dtype=pl.Int64)
     _refuse(file, values, labels.is_null(), "is not a label; 0 and 1 (or false and true) are")
     return labels
+
+
+def _weights(file: Path, values: pl.Series) -> Array:
+    numbers = values.cast(pl.Float64(), strict=False)
+    _refuse(file, values, ~(numbers.is_finite() & (numbers > 0)).fill_null(value=False), "is no weight; write 1 or 2.5")
+    return numbers.to_numpy()
+
+
+def _held_out(file: Path, values: pl.Series) -> Array:
+    parts = values.cast(pl.String)
+    _refuse(file, values, ~parts.is_in(["train", "test"]).fill_null(value=False), "is no part; write train or test")
+    return (parts == "test").to_numpy()
 
 
 def _refuse(file: Path, values: pl.Series, wrong: pl.Series, why: str) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.contract import MAX_INTEGER, NO_NUL, Spec
+from serving.outcomes import OutcomeRules
 
 
 class Report(BaseModel):
@@ -49,4 +50,5 @@ SPEC = Spec(
     output=ReportPriority,
     table="report_scores",
     key="report_id",
+    outcomes=OutcomeRules(kinds=("abuse", "not_abuse", "unclear"), target="abuse", slices=("abuse_type",)),
 )

@@ -1,6 +1,7 @@
 """Makes an artifact of the report scorer from synthetic data or from your own labelled reports.
 
-    python -m models.report_scorer.train [--data reports.csv --label label] [--version 1.0.0] [--seed 7] [--out FOLDER]
+    python -m models.report_scorer.train [--data reports.csv --label label [--weight COLUMN] [--split COLUMN]]
+        [--version 1.0.0] [--seed 7] [--out FOLDER]
 
 writes `<out>/<version>/` and names it in `<out>/CURRENT`. Training is deterministic: the same data, seed and
 libraries give the same bytes. A version, once made, never changes its contents, because predictions name it.
@@ -55,7 +56,9 @@ def train(data: ReportDataset, version: str, out: Path, seed: int = SEED) -> Pat
     """
     training, calibration, test = split(data, seed)
     print(f"{data.source}: {len(data)} rows, {data.label.mean():.1%} positive; training on {len(training)}", flush=True)
-    matrix = xgb.DMatrix(features(training.columns), training.label, feature_names=list(FEATURES), nthread=1)
+    matrix = xgb.DMatrix(
+        features(training.columns), training.label, weight=training.weight, feature_names=list(FEATURES), nthread=1
+    )
     booster = xgb.train(PARAMETERS, matrix, num_boost_round=ROUNDS)
     calibrate(booster, calibration)
     with new_artifact(out, version) as made:
@@ -74,6 +77,7 @@ def train(data: ReportDataset, version: str, out: Path, seed: int = SEED) -> Pat
                 "positives": int(data.label.sum()),
                 "sha256": data.sha256,
                 "seed": seed,
+                **({} if data.weight is None else {"stands_for": round(float(data.weight.sum()))}),
             },
             "parameters": {**PARAMETERS, "rounds": ROUNDS},
             "libraries": libraries(*LIBRARIES),
@@ -86,7 +90,7 @@ def train(data: ReportDataset, version: str, out: Path, seed: int = SEED) -> Pat
 def calibrate(booster: xgb.Booster, data: ReportDataset) -> None:
     """Fit Platt's sigmoid on rows that the trees have not seen, and keep it inside the model file."""
     margin = margins(booster, features(data.columns)).reshape(-1, 1)
-    platt = LogisticRegression(C=np.inf).fit(margin, data.label)
+    platt = LogisticRegression(C=np.inf).fit(margin, data.label, sample_weight=data.weight)
     # Six digits, past which the fit's result depends on the processor.
     booster.set_attr(**{SLOPE: f"{platt.coef_[0][0]:.6f}", INTERCEPT: f"{platt.intercept_[0]:.6f}"})
 
@@ -101,12 +105,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m models.report_scorer.train", description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, help="labelled reports, .csv or .parquet; default: synthetic data")
     parser.add_argument("--label", default="label", help="column of the file that is 1 for real abuse, else 0")
+    parser.add_argument("--weight", help="column of the file with how many reports a row stands for; default: itself")
+    parser.add_argument("--split", help="column of the file that is train or test; default: a fifth is drawn to test")
     parser.add_argument("--version", help=f"default: {VERSION}; with --data: data- and 8 digits of the file's sha256")
     parser.add_argument("--seed", type=int, default=SEED, help="of the synthetic data and of the split")
     parser.add_argument("--out", type=Path, default=ARTIFACTS, help="folder that takes <version>/ and CURRENT")
     asked = parser.parse_args(arguments)
     try:
-        data = read_reports(asked.data, asked.label) if asked.data else synthesize(seed=asked.seed)
+        data = (
+            read_reports(asked.data, asked.label, asked.weight, asked.split)
+            if asked.data
+            else synthesize(seed=asked.seed)
+        )
         version = asked.version or (f"data-{data.sha256[:8]}" if asked.data else VERSION)
         folder = train(data, version, asked.out, asked.seed)
     except (BadTrainingData, TooFewRows, VersionRefused) as problem:

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 from sklearn.pipeline import Pipeline
 
+from evaluation import reference
+from evaluation.pictures import confusion, reliability
 from models.text_classifier.dataset import TextDataset, TooFewTexts, split
 from models.text_classifier.model import TextClassifier, load
 from models.text_classifier.pipeline import baseline
 from models.text_classifier.spec import SPEC
 from models.text_classifier.texts_file import read_texts
-from serving import confusion, drift, reliability
 from serving.artifact import ArtifactMissing, current
 from serving.training import BadTrainingData
 
@@ -49,7 +50,7 @@ def evaluate(classifier: TextClassifier, training: TextDataset, test: TextDatase
         "data": {"source": test.source, "sha256": test.sha256},
         "held_out_texts": len(test),
         "trained_on_texts": len(training),
-        "scores": drift.reference(probabilities.max(axis=1)),
+        "scores": reference.of_numbers(probabilities.max(axis=1)),
         "model": measure(test.labels, probabilities, classifier.labels),
         "baseline": measure(test.labels, plain.predict_proba(test.texts), plain.classes_.tolist()),
         "without_header_and_quotes": _brief(classifier, bare, [_bare(text) for text in bare.texts]),

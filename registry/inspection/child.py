@@ -26,7 +26,7 @@ SECONDS = 120
 """Of processor time; half as much again by the clock."""
 
 
-class Order(msgspec.Struct):
+class ChildOrder(msgspec.Struct):
     """Describe `file`; with a `manifest`, load it and predict the columns."""
 
     runtime: str
@@ -40,7 +40,7 @@ class Reply(msgspec.Struct):
     refused: str = ""
 
 
-def ask(order: Order) -> bytes:
+def ask(order: ChildOrder) -> bytes:
     """Let a child do it, and return the JSON of what it found. Raises ModelRefused."""
     name = Path(order.file).name
     limit = MEMORY + 20 * Path(order.file).stat().st_size
@@ -79,7 +79,7 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ} | threads
 
 
-def _do(order: Order) -> Any:
+def _do(order: ChildOrder) -> Any:
     import numpy as np
 
     import runtimes
@@ -100,7 +100,7 @@ def main(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
     answers = os.dup(1)
     os.dup2(2, 1)  # what a library prints is no answer
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=ChildOrder)
     try:
         answer = Reply(msgspec.Raw(msgspec.json.encode(_do(order))))
     except ImportError as error:

@@ -59,7 +59,7 @@ def propose(
         golden,
         "self-made",
         judged,
-        evaluation.reference(columns) if columns is not None and sample is not None else None,
+        evaluation.reference(schema, columns) if columns is not None and sample is not None else None,
         warnings=warnings,
         trust="code",
         toml=toml.write(
@@ -131,6 +131,7 @@ def _schema(source: Source, sample: Sample | None, key: str | None, label: str |
         tuple(outputs),
         key=key_column,
         personal=tuple(columns[name] for name in said.personal if name in columns),
+        outcomes=said.outcomes,
         **{
             bound: value
             for bound in ("max_inputs", "max_batch", "time_limit")

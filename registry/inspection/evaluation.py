@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from math import log, sqrt
 from typing import Any
 
+from evaluation import drift
+from evaluation.reference import of_categories, of_numbers
 from registry.inspection.proposal import ModelRefused
 from runtimes.description import Output
-from serving import drift
 from serving.contract import Columns
+from serving.schema import ModelSchema
 
 LEAST = 1e-15
 """A probability of 0 or 1 would make the log loss infinite."""
@@ -66,11 +68,20 @@ def _auc(scores: Sequence[float], truth: Sequence[int]) -> float:
     return (ranks - positives * (positives + 1) / 2) / (positives * (len(truth) - positives))
 
 
-def reference(columns: Columns) -> dict[str, Any]:
-    """Return the distribution of each column of numbers, for later drift: see serving/drift.py."""
-    made = {}
-    for name, values in columns.items():
-        numbers = [float(value) for value in values if isinstance(value, int | float)]
-        if len(numbers) >= drift.BINS:
-            made[name] = drift.reference(numbers)
-    return made
+def reference(schema: ModelSchema, columns: Columns) -> dict[str, Any]:
+    """Return what each column of numbers or categories was like, for later drift.
+
+    Keys, free texts and what people wrote are left out: every client may read an evaluation.
+    """
+    left_out = (schema.key, *schema.personal)
+    found = {name: _reference(list(values)) for name, values in columns.items() if name not in left_out}
+    return {name: held for name, held in found.items() if held is not None}
+
+
+def _reference(values: Sequence[Any]) -> dict[str, Any] | None:
+    present = [value for value in values if value is not None]
+    if len(present) < drift.BINS:
+        return None
+    if all(isinstance(value, int | float) for value in present):
+        return of_numbers(values)
+    return of_categories(values) if all(isinstance(value, str) for value in present) else None

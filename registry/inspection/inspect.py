@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from evaluation import drift
+from evaluation.reference import of_numbers
 from registry.inspection import child, code, evaluation, fields, remote, source, toml
-from registry.inspection.child import Order
+from registry.inspection.child import ChildOrder
 from registry.inspection.fields import EXPECTED
 from registry.inspection.proposal import ModelProposal, ModelRefused, RuntimeMissing
 from registry.inspection.rows import as_sent, columns_of, golden_rows, self_made
@@ -19,7 +21,6 @@ from registry.inspection.source import Source
 from runtimes import RUNTIMES, available
 from runtimes.description import Description
 from runtimes.tabular import TabularOptions
-from serving import drift
 from serving.artifact import CODE, REMOTE
 from serving.contract import Columns
 from serving.schema import ModelSchema
@@ -53,7 +54,7 @@ def inspect(
         return remote.propose(found, rows, key, label, file)
     described = _describe(found)
     proposed = fields.propose(found, described, rows, key, label)
-    schema = proposed.schema
+    schema = msgspec.structs.replace(proposed.schema, outcomes=found.toml.outcomes)
     options = TabularOptions(
         tuple(proposed.features), described.output, tuple(one.column for one in schema.output), proposed.classes
     )
@@ -71,7 +72,7 @@ def inspect(
     if label is not None and rows is not None:
         judged = evaluation.evaluate(described.output, first, rows[label].values)
     if described.output == "binary" and rows is not None and len(first) >= drift.BINS:
-        judged = {**(judged or {}), "scores": drift.reference(first)}
+        judged = {**(judged or {}), "scores": of_numbers(first)}
     return ModelProposal(
         found.name,
         schema,
@@ -81,7 +82,7 @@ def inspect(
         golden,
         "expected" if is_expected else "self-made",
         judged,
-        evaluation.reference(columns) if rows is not None else None,
+        evaluation.reference(schema, columns) if rows is not None else None,
         warnings=warnings,
         toml=toml.write(found.name, found.file.name, schema, sample=file.name if file else None, key=key, label=label),
     )
@@ -90,7 +91,7 @@ def inspect(
 def _describe(found: Source) -> Description:
     if not available(found.runtime):
         raise RuntimeMissing(found.runtime, found.file.name)
-    described = msgspec.json.decode(child.ask(Order(found.runtime, str(found.file.absolute()))), type=Description)
+    described = msgspec.json.decode(child.ask(ChildOrder(found.runtime, str(found.file.absolute()))), type=Description)
     if not described.features:
         raise ModelRefused(f"{found.file.name}: the model reads no features")
     return described
@@ -107,7 +108,9 @@ def _predict(found: Source, schema: ModelSchema, options: TabularOptions, column
             "schema": msgspec.to_builtins(schema),
             "options": msgspec.to_builtins(options),
         }
-        given = child.ask(Order(found.runtime, str(file), manifest, {name: list(v) for name, v in columns.items()}))
+        given = child.ask(
+            ChildOrder(found.runtime, str(file), manifest, {name: list(v) for name, v in columns.items()})
+        )
         predicted: dict[str, list[Any]] = msgspec.json.decode(given)
         return predicted
 

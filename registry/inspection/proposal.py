@@ -39,3 +39,11 @@ class ModelProposal:
     warnings: Sequence[str] = field(default=())
     toml: str = ""
     """A complete model.toml."""
+
+    def __post_init__(self) -> None:
+        """Raise ModelRefused for a slice that is no field."""
+        if self.schema.outcomes is None:
+            return
+        fields = [field.name for field in (*self.schema.input, *self.schema.output)]
+        if unknown := [name for name in self.schema.outcomes.slices if name not in fields]:
+            raise ModelRefused(f"model.toml: [outcomes]: the slice {unknown[0]!r} is none of {', '.join(fields)}")

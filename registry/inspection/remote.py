@@ -47,7 +47,7 @@ def propose(
         taking.append(fields.key_field(key, plain_name(key, taken), (sample or {}).get(key)))
         key_column = taking[-1].column
     title = source.toml.title or source.name.replace("_", " ").capitalize()
-    schema = ModelSchema(title, tuple(taking), given, key=key_column)
+    schema = ModelSchema(title, tuple(taking), given, key=key_column, outcomes=source.toml.outcomes)
     options = RemoteOptions(
         url,
         key_setting,
@@ -73,7 +73,7 @@ def propose(
         golden_rows(schema, rows, predicted),
         "self-made",
         None,
-        evaluation.reference(columns) if sample is not None else None,
+        evaluation.reference(schema, columns) if sample is not None else None,
         trust="remote",
         warnings=warnings,
         toml=f"url = {toml.as_toml(url)}\n"

@@ -110,7 +110,7 @@ def _ndjson(file: Path) -> dict[str, list[Any]]:
 
 def _parquet(file: Path) -> dict[str, list[Any]]:
     try:
-        from pyarrow import parquet  # type: ignore[import-not-found]
+        from pyarrow import parquet
     except ImportError:
         raise ModelRefused(
             f"{file.name}: reading Parquet needs pyarrow: pip install pyarrow, or give the sample as CSV"

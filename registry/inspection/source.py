@@ -14,6 +14,7 @@ from registry.inspection.folder import inside
 from registry.inspection.proposal import ModelRefused
 from serving import catalogue
 from serving.artifact import CODE, REMOTE
+from serving.outcomes import OutcomeRules
 
 TOML = "model.toml"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -55,6 +56,7 @@ class ModelToml(msgspec.Struct, forbid_unknown_fields=True):
     time_limit: Annotated[int, msgspec.Meta(ge=1, le=3600)] | None = None
     input: dict[str, FieldRules] = {}
     output: dict[str, FieldRules] = {}
+    outcomes: OutcomeRules | None = None
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,12 @@ def _toml(folder: Path) -> ModelToml:
     if file.stat().st_size > MAX_TOML:
         raise ModelRefused(f"{TOML}: it has more than {MAX_TOML:,} bytes")
     try:
-        return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), ModelToml)
+        toml = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), ModelToml)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, RecursionError) as error:
         raise ModelRefused(f"{TOML}: {str(error).replace('Object contains unknown field', 'unknown key')}") from None
+    if toml.outcomes is not None and (fault := toml.outcomes.fault()):
+        raise ModelRefused(f"{TOML}: [outcomes]: {fault}")
+    return toml
 
 
 def _name(given: str) -> str:

@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+import msgspec
+
+from serving.outcomes import OutcomeRules
 from serving.schema import ModelSchema, SchemaField
 
 _SAID = ("nullable", "choices", "ge", "le", "max_length", "description", "example")
@@ -26,7 +29,14 @@ def write(
         for field in fields:
             if field.column != schema.key:
                 lines += ["", f"[{part}.{as_toml(field.name)}]", f"kind = {as_toml(field.kind)}", *_rules(field)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_outcomes(schema.outcomes)]) + "\n"
+
+
+def _outcomes(rules: OutcomeRules | None) -> list[str]:
+    if rules is None:
+        return []
+    said = msgspec.to_builtins(rules)  # without what is as it is by default
+    return ["", "[outcomes]", *(f"{word} = {as_toml(value)}" for word, value in said.items())]
 
 
 def _rules(field: SchemaField) -> list[str]:

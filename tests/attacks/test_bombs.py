@@ -1,5 +1,6 @@
 """Small bodies that would be large: they cost a refusal, or their own task, and the worker's memory stays as it was."""
 
+import gzip
 import socket
 import struct
 import zlib
@@ -7,6 +8,7 @@ from base64 import b64encode
 from contextlib import ExitStack, suppress
 
 import psutil  # type: ignore[import-untyped]
+from backports import zstd
 
 from handler.http.body import MEMORY_LIMIT
 from tests.images import chunk
@@ -45,11 +47,21 @@ def test_an_image_that_unpacks_to_more_than_it_claims_costs_no_memory(platform: 
     assert platform.finished(platform.submit(REPORT))["status"] == "SUCCESS"
 
 
-def test_a_compressed_body_is_not_unpacked(platform: Platform) -> None:
-    packed = zlib.compress(bytes(100 * MB), 9)
-    for coding in ("gzip", "deflate", "br", "identity, gzip"):
+def test_a_compressed_body_is_unpacked_up_to_its_bound(platform: Platform) -> None:
+    handler = psutil.Process(platform.handler.pid)
+    before = handler.memory_info().rss
+    packer = zstd.ZstdCompressor()
+    packed_zstd = b"".join(packer.compress(bytes(MB)) for _ in range(1000)) + packer.flush()
+    for coding, packed, status in (
+        ("gzip", gzip.compress(bytes(400 * MB), 9), 413),
+        ("deflate", zlib.compress(bytes(400 * MB), 9), 413),
+        ("zstd", packed_zstd, 413),
+        ("br", b"", 415),
+        ("identity, gzip", b"", 415),
+    ):
         headers = {"Content-Type": "application/json", "Content-Encoding": coding}
-        assert platform.client.post("/submit", content=packed, headers=headers).status_code == 415
+        assert platform.client.post("/submit", content=packed, headers=headers).status_code == status
+    assert handler.memory_info().rss - before < 100 * MB
 
 
 def test_many_large_bodies_at_once_are_refused_before_they_fill_the_memory(platform: Platform) -> None:

@@ -1,4 +1,4 @@
-"""The commands of the how-to guides that need no container and no cluster run on a platform of `make up`."""
+"""The commands of the how-to guides and of the learning loop that need no container run on a platform of `make up`."""
 
 import re
 import subprocess
@@ -15,7 +15,8 @@ from tests.e2e.test_up import BASH, Up, make_up
 from tests.faults.stream import DAMAGED
 from tests.running import ROOT, eventually, free_ports, temporary_open_folder
 
-PAGES = sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs" / "how-to").glob("*.md"))
+GUIDES = sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs" / "how-to").glob("*.md"))
+PAGES = [*GUIDES, "docs/learning-loop.md"]
 RUN = (".venv/bin/millrace", "curl", "printf")
 LEFT_OUT = ("models fetch",)  # from the network
 TASK = "01a1fbff-6bc2-77a0-9580-9b6d17fbabd4"
@@ -39,6 +40,7 @@ class Reader:
         for printed, real in self.put_in.items():
             text = text.replace(printed, real)
         text = re.sub(r"(millrace status)$", r"\1 --once", text)
+        text = re.sub(r"(millrace demo)$", r"\1 --reports 300", text)  # 4,000 take a minute
         done = subprocess.run(
             [BASH, "-euc", text],
             cwd=self.folder,

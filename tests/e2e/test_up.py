@@ -116,6 +116,18 @@ def folder() -> Iterator[Path]:
         yield folder / "millrace"
 
 
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """Stay up for several tests, the last of which stops it."""
+    output = tmp_path_factory.mktemp("up") / "out"
+    with (
+        temporary_open_folder() as folder,
+        make_up(folder / "millrace", output, FLOWER_BASIC_AUTH="me:secret word") as up,
+    ):
+        up.wait_until_ready()
+        yield up
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorials/first-task.md"])
 def test_the_commands_of_the_page_work_as_they_are_printed(page: str, tmp_path: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```\n(?:\n?```(?:json|text)\n(.*?)```)?", (ROOT / page).read_text(), re.DOTALL)
@@ -139,15 +151,62 @@ def test_the_commands_of_the_page_work_as_they_are_printed(page: str, tmp_path: 
         assert up.stop(signal.SIGINT) < STOPS
 
 
-def test_every_example_of_the_documentation_is_answered(folder: Path, tmp_path: Path) -> None:
-    with make_up(folder, tmp_path / "out") as up:
-        up.wait_until_ready()
-        for script in sorted((ROOT / "docs" / "examples").glob("*.sh")):
-            done = subprocess.run(
-                [BASH, script], env={**os.environ, "MILLRACE_URL": up.url}, capture_output=True, text=True, timeout=90
-            )
-            assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
-            assert '"status":5' not in done.stdout, f"{script}\n{done.stdout}"
+def test_every_example_of_the_documentation_is_answered(up: Up) -> None:
+    for script in sorted((ROOT / "docs" / "examples").glob("*.sh")):
+        done = subprocess.run(
+            [BASH, script], env={**os.environ, "MILLRACE_URL": up.url}, capture_output=True, text=True, timeout=90
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        assert '"status":5' not in done.stdout, f"{script}\n{done.stdout}"
+
+
+def test_flower_is_closed_without_the_password_that_is_printed(up: Up) -> None:
+    flower = f"http://127.0.0.1:{up.flower_port}"
+    assert httpx.get(f"{flower}/workers").status_code == 401
+    task = httpx.post(f"{up.url}/predict", json=REPORT).json()
+    with httpx.Client(base_url=flower, auth=("me", "secret word"), timeout=30) as signed_in:
+        workers = signed_in.get("/api/workers", params={"refresh": "1"}).json().values()
+        assert any(queue["name"] == "score.report_scorer" for w in workers for queue in w["active_queues"])
+        delivery = eventually(lambda: signed_in.get("/api/tasks").json().get(task["task_id"]))
+    assert delivery["name"] == "score.report_scorer"
+    assert task["task_id"] in delivery["kwargs"]
+    assert "secret word" not in " ".join(word for child in up.children() for word in child.cmdline())
+
+
+def test_what_stands_in_the_way_is_said(up: Up) -> None:
+    port, flower_port = f"PORT={up.port}", f"FLOWER_PORT={free_port()}"
+    assert f"port {up.port} is in use; choose another" in _refused(up.folder, port, flower_port)[0]
+    assert f"another run (process {up.child('millrace up').pid})" in _refused(up.folder)[0]
+    assert "PORT is not valid" in _refused(up.folder, "PORT=many")[0]
+    assert up.process.poll() is None
+    assert (up.folder / "addresses.json").exists()  # which is that of the run that goes on
+
+
+def test_whatever_dies_is_started_again(up: Up) -> None:
+    programs = ("uvicorn", "-m rescue", "-m webhooks", "-m worker", "flower", "valkey", "postgres")
+    for times, program in enumerate(programs, 1):
+        up.child(program).kill()
+        eventually(lambda times=times: up.shown().count("was killed by SIGKILL. Starting it again now") == times)  # type: ignore[misc]
+        eventually(up.scores, every=0.5)
+
+
+def test_a_server_that_cannot_be_started_again_is_tried_until_it_can(up: Up) -> None:
+    settings = (up.folder / "postgres").resolve() / "data" / "postgresql.conf"
+    sound = settings.read_bytes()
+    settings.write_bytes(b"no such thing")
+    up.child("postgres").kill()
+    eventually(lambda: "PostgreSQL keeps ending" in up.shown(), within=60)
+    assert "FATAL" in up.shown()
+    assert httpx.get(f"{up.url}/health/live").status_code == 200
+    settings.write_bytes(sound)
+    eventually(up.scores, within=120, every=0.5)
+
+
+def test_addresses_that_a_run_has_left_in_the_shell_are_named(up: Up) -> None:
+    addresses = json.loads((up.folder / "addresses.json").read_text())
+    assert up.stop(signal.SIGINT) < STOPS
+    assert "unset DATABASE_URL" in _refused(up.folder, DATABASE_URL=addresses["database_url"])[0]
+    assert "unset REDIS_URL" in _refused(up.folder, REDIS_URL=addresses["redis_url"])[0]
 
 
 def test_it_prints_where_everything_is_and_stops_without_a_trace(folder: Path, tmp_path: Path) -> None:
@@ -178,32 +237,11 @@ def test_it_prints_where_everything_is_and_stops_without_a_trace(folder: Path, t
         assert httpx.get(f"{again.url}/task/{task['task_id']}").json() == task
 
 
-def test_flower_is_closed_without_the_password_that_is_printed(folder: Path, tmp_path: Path) -> None:
-    with make_up(folder, tmp_path / "out", FLOWER_BASIC_AUTH="me:secret word") as up:
-        up.wait_until_ready()
-        flower = f"http://127.0.0.1:{up.flower_port}"
-        assert httpx.get(f"{flower}/workers").status_code == 401
-        task = httpx.post(f"{up.url}/predict", json=REPORT).json()
-        with httpx.Client(base_url=flower, auth=("me", "secret word"), timeout=30) as signed_in:
-            workers = signed_in.get("/api/workers", params={"refresh": "1"}).json().values()
-            assert any(queue["name"] == "score.report_scorer" for w in workers for queue in w["active_queues"])
-            delivery = eventually(lambda: signed_in.get("/api/tasks").json().get(task["task_id"]))
-        assert delivery["name"] == "score.report_scorer"
-        assert task["task_id"] in delivery["kwargs"]
-        assert "secret word" not in " ".join(word for child in up.children() for word in child.cmdline())
-
-
-@pytest.mark.parametrize(
-    "program", ["uvicorn", "-m rescue", "-m webhooks", "-m worker", "flower", "valkey", "postgres"]
-)
-def test_whatever_dies_is_started_again(folder: Path, tmp_path: Path, program: str) -> None:
-    with make_up(folder, tmp_path / "out") as up:
-        up.wait_until_ready()
-        victim = up.child(program)
-        victim.kill()
-        eventually(lambda: "was killed by SIGKILL. Starting it again now" in up.shown())
-        eventually(up.scores, every=0.5)
-        assert up.stop(signal.SIGINT) < STOPS
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != "zombie"
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_run_that_was_killed_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
@@ -212,7 +250,7 @@ def test_a_run_that_was_killed_leaves_nothing_behind(folder: Path, tmp_path: Pat
         up.wait_until_ready()
         ours = up.children()
         up.child("millrace up").kill()
-        eventually(lambda: not [p for p in ours if p.is_running() and p.status() != "zombie"], within=60)
+        eventually(lambda: not any(map(_is_alive, ours)), within=60)
     assert not list((tmp_path / "tmp").iterdir())
     stale = folder / "tmp" / "left-by-a-killed-program"
     stale.mkdir()
@@ -247,20 +285,6 @@ def test_a_program_that_keeps_ending_is_shown_in_red_while_the_others_go_on(fold
         assert up.stop(signal.SIGINT) < STOPS
 
 
-def test_a_server_that_cannot_be_started_again_is_tried_until_it_can(folder: Path, tmp_path: Path) -> None:
-    with make_up(folder, tmp_path / "out") as up:
-        up.wait_until_ready()
-        settings = (folder / "postgres").resolve() / "data" / "postgresql.conf"
-        sound = settings.read_bytes()
-        settings.write_bytes(b"no such thing")
-        up.child("postgres").kill()
-        eventually(lambda: "PostgreSQL keeps ending" in up.shown(), within=60)
-        assert "FATAL" in up.shown()
-        assert httpx.get(f"{up.url}/health/live").status_code == 200
-        settings.write_bytes(sound)
-        eventually(up.scores, within=120, every=0.5)
-
-
 def _ends(up: Up, program: str) -> int:
     return len(re.findall(rf"{program} (?:was killed|keeps ending)", up.shown()))
 
@@ -273,20 +297,6 @@ def _refused(folder: Path, *arguments: str, **settings: str | int) -> list[str]:
     assert done.returncode != 0
     assert "Traceback" not in done.stdout + done.stderr
     return done.stdout.splitlines()
-
-
-def test_what_stands_in_the_way_is_said(folder: Path, tmp_path: Path) -> None:
-    with make_up(folder, tmp_path / "out") as up:
-        up.wait_until_ready()
-        port, flower_port = f"PORT={up.port}", f"FLOWER_PORT={free_port()}"
-        assert f"port {up.port} is in use; choose another" in _refused(folder, port, flower_port)[0]
-        assert f"another run (process {up.child('millrace up').pid})" in _refused(folder)[0]
-        assert "PORT is not valid" in _refused(folder, "PORT=many")[0]
-        assert up.process.poll() is None
-        assert (folder / "addresses.json").exists()  # which is that of the run that goes on
-        addresses = json.loads((folder / "addresses.json").read_text())
-    assert "unset DATABASE_URL" in _refused(folder, DATABASE_URL=addresses["database_url"])[0]
-    assert "unset REDIS_URL" in _refused(folder, REDIS_URL=addresses["redis_url"])[0]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_openapi_generators_python_client(platform: Platform, document: Path, tm
 def test_openapi_python_client(platform: Platform, document: Path, tmp_path: Path) -> None:
     said = run(
         *("openapi-python-client", "generate", "--path", document, "--meta=none", "--fail-on-warning"),
-        *("--output-path", tmp_path / "millrace_client"),
+        *("--output-path", tmp_path / "millrace_client", "--config", PROGRAMS / "openapi_python_client.yaml"),
     )
     assert "WARN" not in said.upper()
     parts = (

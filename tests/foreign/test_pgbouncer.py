@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from devstack.unprivileged import settle
+from export import manifest
 from migrations.revisions import head
 from models.image_classifier.examples import EIGHT
 from store.address import UnusableUrl
@@ -247,3 +248,19 @@ def test_questions_are_answered(through: tuple[Platform, httpx.Client], migrated
     command = [str(Path(sys.executable).with_name("millrace")), "sql", "top-priority", "--csv"]
     said = subprocess.run(command, env={**os.environ, "DATABASE_URL": url}, capture_output=True, text=True)
     assert "MSG" in said.stdout, said.stderr
+
+
+def test_an_export_reads_through_it_and_locks_for_one_transaction(
+    through: tuple[Platform, httpx.Client], migrated: Pooler, tmp_path: Path
+) -> None:
+    platform, client = through
+    task = client.post("/submit", json=[REPORT] * 9).json()["task_id"]
+    eventually(lambda: client.get(f"/task/{task}").json()["status"] == "SUCCESS", within=60)
+    run("export", "--once", DATABASE_URL=platform.environment["DATABASE_URL"], EXPORT_URL=tmp_path.as_uri())
+    rows = ask(migrated, "SELECT count(*) FROM report_scores")
+    found = [
+        manifest.verified(tmp_path.as_uri(), "report_scorer", day)
+        for day in manifest.days(tmp_path.as_uri(), "report_scorer")
+    ]
+    assert sum(one.rows for one in found if one) == rows >= 9
+    eventually(lambda: ask(migrated, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0)  # rescue's, too

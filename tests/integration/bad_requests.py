@@ -166,14 +166,14 @@ TABLE: dict[str, Bad] = {
     "no content type": media_type("the header is missing"),
     "a content type of its own": media_type("not 'text/plain'", **{"Content-Type": "text/plain; charset=utf-8"}),
     "a form": media_type("not 'application/x-www-form", **{"Content-Type": "application/x-www-form-urlencoded"}),
-    "JSON Lines": media_type("not 'application/jsonl'", **{"Content-Type": "application/jsonl"}),
+    "XML": media_type("not 'application/xml'", **{"Content-Type": "application/xml"}),
     "another charset": Bad(
         '[{"report_id":"é"}]'.encode("latin-1"),
         "invalid-json",
         words="it is not UTF-8",
         headers={"Content-Type": "application/json; charset=latin-1"},
     ),
-    "gzip": Bad(rows({}), "wrong-content-encoding", None, "'gzip'", 415, headers=JSON | {"Content-Encoding": "gzip"}),
+    "brotli": Bad(rows({}), "wrong-content-encoding", None, "'br'", 415, headers=JSON | {"Content-Encoding": "br"}),
     "a body over the limit": Bad(b" " * 9 * MB, "body-too-large", None, "over 8388608 bytes; send several", 413),
     "a streamed body over the limit": Bad(b"", "body-too-large", None, "over 8388608 bytes", 413, chunked=9 * MB),
     # Not an endpoint

@@ -1,9 +1,10 @@
-"""Programs and servers that several files start: deliverers of webhooks, embedded servers."""
+"""What several files use: deliverers of webhooks, embedded servers, rows for analysts."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from devstack.embedded import ServerProcess, start_postgres, start_valkey
 from tests.callbacks import StartDeliverer
@@ -11,6 +12,7 @@ from tests.conftest import as_app
 from tests.embedded import Start
 from tests.receiving import SECRET
 from tests.running import Program, temporary_open_folder
+from tests.seeding import Seed
 
 
 @pytest.fixture
@@ -38,6 +40,13 @@ def start_deliverer(database_url: str, redis_url: str, tmp_path: Path) -> Iterat
     assert "Traceback" not in printed
     assert SECRET.removeprefix("whsec_") not in printed
     assert "token-of-the-receiver" not in printed
+
+
+@pytest.fixture
+def seed(engine: Engine) -> Iterator[Seed]:
+    """Rows for analysts in a transaction that is rolled back."""
+    with engine.connect() as connection:
+        yield Seed(connection)
 
 
 @pytest.fixture

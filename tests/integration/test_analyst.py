@@ -22,9 +22,27 @@ def as_analyst(engine: Engine) -> Callable[[str], Any]:
     return run
 
 
-@pytest.mark.parametrize("table", ["tasks", "task_inputs", "workers", "report_scores"])
+@pytest.mark.parametrize(
+    "table",
+    [
+        "tasks",
+        "task_inputs",
+        "workers",
+        "report_scores",
+        "erasures",
+        "deleted_days",
+        "outcomes",
+        "draws",
+        "evaluations",
+        "drift",
+    ],
+)
 def test_the_analyst_reads_the_tables_that_are_marked(as_analyst: Callable[[str], Any], table: str) -> None:
     as_analyst(f"SELECT * FROM {table}")
+
+
+def test_the_analyst_sees_when_a_client_got_a_key(as_analyst: Callable[[str], Any]) -> None:
+    as_analyst("SELECT client, role, created_at FROM api_keys")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +51,7 @@ def test_the_analyst_reads_the_tables_that_are_marked(as_analyst: Callable[[str]
         "INSERT INTO workers (id, model, model_version, host, pid) VALUES (gen_random_uuid(), 'm', '1', 'h', 1)",
         "UPDATE tasks SET status = 'PENDING'",
         "DELETE FROM report_scores",
+        "DELETE FROM erasures",
         "TRUNCATE report_scores",
         "DROP TABLE report_scores",
         "CREATE TABLE mine (n int)",
@@ -42,6 +61,8 @@ def test_the_analyst_reads_the_tables_that_are_marked(as_analyst: Callable[[str]
         "SELECT * FROM keys",
         "SELECT * FROM api_keys",
         "SELECT hash FROM api_keys",
+        "SELECT id FROM api_keys",
+        "SELECT last_used_at FROM api_keys",
         "SELECT url FROM webhooks",
         "SELECT * FROM alembic_version",
     ],

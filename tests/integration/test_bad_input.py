@@ -111,4 +111,4 @@ def test_a_preference_that_is_odd_is_left_alone(platform: Platform, prefer: list
     answer = platform.client.get(f"/task/{task_id}", headers=[("Prefer", value) for value in prefer])
     assert answer.status_code == 200, answer.text
     assert answer.headers.get("preference-applied") == applied
-    assert answer.headers["vary"] == "Prefer"
+    assert answer.headers["vary"] == "Accept, Prefer"

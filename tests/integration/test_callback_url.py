@@ -25,6 +25,12 @@ def own(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Platform]
     assert "token-of-the-receiver" not in printed
 
 
+def delivered(engine: Engine) -> int:
+    with engine.connect() as connection:
+        query = text("SELECT count(*) FROM event_webhooks WHERE delivered_at IS NOT NULL")
+        return int(connection.execute(query).scalar_one())
+
+
 def test_the_receiver_of_a_submission_is_told_what_became_of_it(own: Platform) -> None:
     with receiving() as receiver:
         url = f"{receiver.url}?token=token-of-the-receiver"
@@ -35,6 +41,49 @@ def test_the_receiver_of_a_submission_is_told_what_became_of_it(own: Platform) -
             assert event["type"] == "task.succeeded"
             assert event["data"]["task_id"] == answer.json()["task_id"]
             assert own.finished(event["data"]["task_id"])["status"] == "SUCCESS"
+
+
+def test_the_receiver_of_a_job_is_told_once_that_it_has_ended(own: Platform, engine: Engine) -> None:
+    with receiving() as receiver:
+        url = f"{receiver.url}?token=token-of-the-receiver"
+        asked = {"model": "report_scorer", "callback_url": url}
+        for headers in ({"Idempotency-Key": "one"}, {"Idempotency-Key": "one"}):
+            made = own.client.post("/jobs", json=asked, headers=headers)
+            assert made.status_code == 202, made.text
+        other = own.client.post("/jobs", json=asked | {"callback_url": receiver.url}, headers=headers)
+        assert (other.status_code, other.json()["type"]) == (422, "urn:millrace:problem:idempotency-key-reused")
+        job = made.json()["job_id"]
+        for part in (0, 1):
+            answer = own.client.post(f"/jobs/{job}/parts/{part}", params={"first_row": part + 1}, json=[REPORT])
+            assert answer.status_code == 202, answer.text
+            own.finished(answer.json()["task_id"])
+        assert not receiver.received, "it is open, and has not ended"
+        own.client.post(f"/jobs/{job}/close", json={"parts": 2})
+        event = eventually(lambda: receiver.received and receiver.received.pop()).verified()
+        assert event["type"] == "job.done"
+        assert event["data"] == {"job_id": job, "status": "DONE", "model": "report_scorer"}
+
+        rows = b"abuse_type,report_text_len,profile_rating,popularity,lifetime_matches_created\nMSG,1,4,3,5\n"
+        query = {"model": "report_scorer", "callback_url": url}
+        sent = own.client.post("/jobs", params=query, content=rows, headers={"Content-Type": "text/csv"})
+        assert sent.status_code == 202, sent.text
+        event = eventually(lambda: receiver.received and receiver.received.pop()).verified()
+        assert event["data"]["job_id"] == sent.json()["job_id"]
+        eventually(lambda: delivered(engine) == 2)
+        assert not receiver.received
+
+
+def test_the_receiver_of_a_cancelled_job_is_told(own: Platform) -> None:
+    with receiving() as receiver:
+        made = own.client.post("/jobs", json={"model": "report_scorer", "callback_url": receiver.url})
+        own.client.post(f"/jobs/{made.json()['job_id']}/cancel")
+        event = eventually(lambda: receiver.received and receiver.received.pop()).verified()
+        assert (event["type"], event["data"]["status"]) == ("job.cancelled", "CANCELLED")
+
+
+def test_a_job_whose_callback_url_cannot_be_one_is_refused(own: Platform) -> None:
+    answer = own.client.post("/jobs", json={"model": "report_scorer", "callback_url": "ftp://example.com/"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/callback_url")
 
 
 def test_a_repeated_submission_is_told_once(own: Platform, engine: Engine) -> None:

@@ -49,6 +49,34 @@ def test_a_claim_returns_the_inputs_and_counts_as_an_attempt(engine: Engine) -> 
     assert [(task.claim, task.payload) for task in claimed] == [(Claim(task_id, 1), b"[{}]") for task_id in ids]
 
 
+def test_a_claim_waits_for_no_flush_and_every_other_commit_does(engine: Engine) -> None:
+    def setting(connection: Connection) -> str:
+        return str(connection.execute(text("SHOW synchronous_commit")).scalar_one())
+
+    ids = add_tasks(engine)
+    with engine.begin() as connection:
+        claimed = [task.claim for task in transitions.claim(connection, "m", ids, LEASE, max_inputs=10_000)]
+        assert setting(connection) == "off"
+    with engine.begin() as connection:
+        assert transitions.finish(connection, claimed, "1") == set(ids)
+        assert setting(connection) == "on"
+
+
+def test_a_claim_that_a_crash_forgot_is_scored_again_and_stored_once(engine: Engine) -> None:
+    ids = add_tasks(engine)
+    with engine.connect() as connection:
+        before = connection.execute(select(tasks).where(tasks.c.id == ids[0])).one()._asdict()
+    forgotten = claim(engine, ids)
+    with engine.begin() as connection:
+        connection.execute(tasks.update().where(tasks.c.id == ids[0]).values(before))
+    again = claim(engine, ids)
+    assert again == forgotten, "it is the same attempt, so the fence lets the first to finish through"
+    with engine.begin() as connection:
+        assert transitions.finish(connection, forgotten, "1") == set(ids)
+    with engine.begin() as connection:
+        assert transitions.finish(connection, again, "1") == set()
+
+
 def test_a_message_delivered_twice_claims_nothing_the_second_time(engine: Engine) -> None:
     ids = add_tasks(engine, 3)
     assert len(claim(engine, ids)) == 3

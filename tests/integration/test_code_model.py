@@ -13,7 +13,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from runtimes import code_host
-from tests.running import ROOT, Platform, eventually
+from tests.forking import run_command
+from tests.running import Platform, eventually
 
 MODEL = """
 import json, os, sys, time
@@ -91,17 +92,9 @@ def platform_with(database_url: str, redis_url: str, tmp_path: Path, **settings:
 
 def millrace(database_url: str, cache: Path, *arguments: str, status: int = 0, **settings: str) -> str:
     environment = {**os.environ, "DATABASE_URL": database_url, "MODEL_CACHE": str(cache), **settings}
-    done = subprocess.run(
-        [sys.executable, "-m", "cli.models", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    ended, said = run_command(["cli.models", *arguments], environment)
+    assert ended == status, said
+    return said
 
 
 def score(platform: Platform, *texts: str) -> dict[str, Any]:

@@ -21,8 +21,12 @@ STAGES = {
     stage: (base, re.findall(r"^COPY (?!--)(.*) (\S+)$", body, re.M))
     for base, stage, body in re.findall(r"^FROM (\S+) AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.M | re.S)
 }
-PAGES = [f"docs/how-to/{page}.md" for page in ("failed-tasks", "keys", "retention", "kubernetes")]
-OWNERS = r"(?:docker-compose run --rm migrate|exec deployment/console --) python -m cli\.(\w+)"
+PAGES = [
+    f"docs/how-to/{page}.md" for page in ("failed-tasks", "keys", "retention", "erasure", "evaluate", "kubernetes")
+]
+OWNERS = (
+    r"(?:run --rm (?:migrate|retain) python -m cli\.|deployment/admin -- python -m cli\.|run --rm cli millrace )(\w+)"
+)
 
 PROBE = """
 import runpy, sys
@@ -42,7 +46,7 @@ runpy.run_module(module, run_name="__main__")
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Copy what the images have of our code into a folder each."""
-    folders = {image: tmp_path_factory.mktemp("app") / image for image in ("migrate", "handler")}
+    folders = {image: tmp_path_factory.mktemp("app") / image for image in ("migrate", "handler", "export")}
     for image, folder in folders.items():
         folder.mkdir()
         stage = f"{image}-code"
@@ -64,7 +68,7 @@ def run(app: Path, command: str, *arguments: str) -> str:
     there = {name.lower().replace("_", "-") for name in re.findall(r"^([A-Za-z0-9._-]+)(?:\[|==)", pinned, re.M)}
     packages = packages_distributions().items()
     missing = {package for package, owners in packages if not {o.lower().replace("_", "-") for o in owners} & there}
-    ours = {room.name for room in ROOT.iterdir() if room.is_dir()}
+    ours = {room.name for room in (*ROOT.iterdir(), *(ROOT / "client").iterdir()) if room.is_dir()}
     done = subprocess.run(
         [sys.executable, "-c", PROBE, ",".join(missing - ours), ",".join(ours), command, *arguments],
         cwd=app,
@@ -78,7 +82,7 @@ def run(app: Path, command: str, *arguments: str) -> str:
 
 def test_the_image_has_what_the_commands_of_the_pages_need(apps: dict[str, Path]) -> None:
     named = {command for page in PAGES for command in re.findall(OWNERS, (ROOT / page).read_text(encoding="utf-8"))}
-    assert named == {"keys", "replay", "redact"}
+    assert named == {"keys", "replay", "redact", "retain", "forget", "models", "drift"}
     for command in named:
         assert "Usage:" in run(apps["migrate"], f"cli.{command}", "--help")
 
@@ -114,3 +118,17 @@ def test_the_owners_commands_work_in_the_image_that_knows_the_owner(apps: dict[s
     with engine.connect() as connection:
         assert connection.execute(text("SELECT status FROM tasks")).scalar_one() == "PENDING"
     assert "0 rows of" in run(apps["migrate"], "cli.redact", "--older-than", "30d")
+    assert run(apps["migrate"], "cli.retain") == "0 predictions and 0 tasks deleted\n"
+    assert "0 of " in run(apps["migrate"], "cli.drift", "report_scorer")
+    person = ("--model", "report_scorer", "--key", "r-1", "--yes")
+    assert run(apps["migrate"], "cli.forget", *person).startswith("0 predictions in 0 tasks erased")
+
+
+@pytest.mark.usefixtures("at")
+def test_the_export_runs_on_what_its_image_has(
+    apps: dict[str, Path], database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("EXPORT_URL", tmp_path.as_uri())
+    assert run(apps["export"], "export", "--once") == ""
+    assert run(apps["export"], "export.liveness") == "export is alive\n"

@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
+from millrace_client.cli.main import main
 from sqlalchemy import Engine, text
 
-from cli.main import main
 from tests.running import REPORT, Platform, eventually
 
 BATCH = 1_000

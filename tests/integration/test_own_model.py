@@ -2,8 +2,6 @@
 
 import csv
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,8 @@ import pytest
 import xgboost as xgb
 from sqlalchemy import Engine, text
 
-from tests.running import ROOT, Platform, eventually
+from tests.forking import run_command
+from tests.running import Platform, eventually
 
 FEATURES = ["mean radius", "V1", "country"]
 
@@ -56,16 +55,9 @@ def trained(folder: Path, names: list[str] = FEATURES, seed: int = 0) -> list[di
 
 
 def millrace(platform: Platform, *arguments: str, status: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "cli.models", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": platform.database_url},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    ended, said = run_command(["cli.models", *arguments], {**os.environ, "DATABASE_URL": platform.database_url})
+    assert ended == status, said
+    return said
 
 
 def submit(platform: Platform, rows: list[dict[str, Any]], names: list[str] = FEATURES) -> dict[str, Any]:

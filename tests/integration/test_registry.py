@@ -12,6 +12,8 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
+from models.report_scorer.dataset import synthesize
+from models.report_scorer.train import train
 from registry import administration, builtin, prediction_tables, versions
 from registry.administration import NewVersion, RegistryRefused
 from registry.artifacts import ArtifactCache
@@ -124,9 +126,9 @@ def test_one_version_is_live(connection: Connection) -> None:
     assert administration.promote(connection, "churn", None, "bob", "better") == "2"
     assert states(connection) == ["candidate", "live"]
     assert [tuple(row)[1:] for row in models.events(connection, "churn")][2:] == [
-        ("1", "promoted", "candidate", "live", "ada", None),
-        ("1", "replaced", "live", "candidate", "bob", "better"),
-        ("2", "promoted", "candidate", "live", "bob", "better"),
+        ("1", "promoted", "candidate", "live", "ada", None, None),
+        ("1", "replaced", "live", "candidate", "bob", "better", None),
+        ("2", "promoted", "candidate", "live", "bob", "better", None),
     ]
 
 
@@ -296,6 +298,14 @@ def test_a_broken_artifact_is_left_out_and_the_others_are_registered(
             connection.execute(text(f"DELETE FROM {table}"))
         assert builtin.register(connection) == []
         assert sorted(versions.read(connection).live) == ["image_classifier", "report_scorer", "text_classifier"]
+
+
+def test_an_artifact_that_was_written_to_another_folder_is_a_candidate(engine: Engine, tmp_path: Path) -> None:
+    train(synthesize(2_000), "trial", tmp_path)
+    with engine.begin() as connection:
+        assert builtin.register_from(connection, "report_scorer", tmp_path) == [("report_scorer", "trial")]
+        assert builtin.register_from(connection, "report_scorer", tmp_path) == []
+        assert models.states(connection, "report_scorer") == {"1.0.0": State.LIVE, "trial": State.CANDIDATE}
 
 
 def test_a_newer_artifact_of_the_repository_is_a_candidate(engine: Engine, tmp_path: Path) -> None:

@@ -91,17 +91,15 @@ def test_every_command_prints_in_any_encoding(answered: str, engine: Engine, enc
         connection.execute(text("UPDATE report_scores SET report_id = '人€é' WHERE report_id IS NOT NULL"))
     environment = {**os.environ, "DATABASE_URL": answered, "PYTHONIOENCODING": encoding}
     said = {}
-    for command in (
-        "sql",
-        "sql top-priority",
-        "sql top-priority --csv",
-        "tasks",
-        "status --once",
-        "keys list",
-        "sql 人",
-    ):
+    others = ("sql", "status --once", "keys list") if encoding == "ascii" else ()
+    for command in ("sql top-priority", "sql top-priority --csv", "tasks", "sql 人", *others):
         done = subprocess.run(
-            [sys.executable, "-c", "from cli.main import main; main(prog_name='millrace')", *command.split()],
+            [
+                sys.executable,
+                "-c",
+                "from millrace_client.cli.main import main; main(prog_name='millrace')",
+                *command.split(),
+            ],
             cwd=ROOT,
             env=environment,
             capture_output=True,

@@ -21,7 +21,8 @@ from webhooks.signing import key_of
 
 NAME = "receiver.example"
 PUBLIC = "93.184.215.14"
-EVENT = Event(uuid7(), "m", "SUCCESS", datetime.now(UTC), None)
+TASK = uuid7()
+EVENT = Event(TASK, "task.succeeded", datetime.now(UTC), {"task_id": str(TASK), "model": "m"}, None)
 
 
 class Internet(httpcore.AsyncNetworkBackend):
@@ -88,7 +89,7 @@ async def test_tls_is_verified_against_the_name_and_the_receiver_hears_the_name(
     assert (names, internet.asked) == ([NAME], [PUBLIC])
     (request,) = receiver.received
     assert (request.path, request.headers["Host"]) == ("/hook?a=b", NAME)
-    assert request.verified()["data"]["task_id"] == str(EVENT.task_id)
+    assert request.verified()["data"]["task_id"] == str(TASK)
 
 
 async def test_a_certificate_of_another_name_is_refused(authority: trustme.CA) -> None:

@@ -53,8 +53,11 @@ def server(serve: Serve) -> Iterator[LoadTarget]:
         ready.set()
         await over.wait()
         listening.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        talks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in talks:
             task.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+        await asyncio.sleep(0)  # the connections that they closed are lost in the next turn
         await asyncio.sleep(0)
 
     ready, over = threading.Event(), asyncio.Event()

@@ -11,13 +11,13 @@ from itertools import pairwise
 import click
 import pytest
 import yaml
+from millrace_client.cli.main import main
 
-from cli.main import main
 from docs.generate.document import document
 from tests.documented import Command, blocks, commands, pages
 from tests.running import ROOT
 
-LANGUAGES = {"sh", "text", "toml", "json", "python", "sql", "markdown"}
+LANGUAGES = {"sh", "text", "toml", "json", "yaml", "python", "sql", "markdown"}
 COMMANDS = [command for page in pages() for command in commands(page)]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]

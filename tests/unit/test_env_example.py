@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
-from cli.passwords import FOLDERS
+from cli.passwords import FOLDERS, NEVER_MADE
 from tests.running import ROOT
 
 ROOMS = (
@@ -15,6 +15,7 @@ ROOMS = (
         "handler",
         "worker",
         "rescue",
+        "export",
         "webhooks",
         "broker",
         "store",
@@ -32,7 +33,7 @@ EXAMPLE = dict(re.findall(r"^([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / ".env.example").r
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 POOL = (ROOT / "docker-compose.pool.yml").read_text(encoding="utf-8")
 
-SECRETS_AND_PLACES = {"FLOWER_BASIC_AUTH", "DATABASE_URL", "MIGRATIONS_DATABASE_URL", "REDIS_URL"}
+SECRETS_AND_PLACES = {"FLOWER_BASIC_AUTH", "DATABASE_URL", "MIGRATIONS_DATABASE_URL", "REDIS_URL", "EXPORT_URL"}
 """Settings that have no default, or whose example is none."""
 
 
@@ -50,7 +51,7 @@ def _names(settings: type[BaseSettings]) -> set[str]:
 
 CLASSES = _settings_classes()
 SETTINGS = set().union(*map(_names, CLASSES))
-INTERPOLATED = set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE)) | set(FOLDERS)
+INTERPOLATED = set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE)) | set(FOLDERS) | set(NEVER_MADE)
 """What docker-compose itself reads."""
 
 
@@ -73,7 +74,11 @@ def test_every_setting_says_what_it_is() -> None:
 
 @pytest.mark.parametrize("settings", CLASSES, ids=lambda settings: settings.__name__)
 def test_the_example_shows_the_defaults(settings: type[BaseSettings], monkeypatch: pytest.MonkeyPatch) -> None:
-    places = {"DATABASE_URL": "postgresql://somewhere/millrace", "REDIS_URL": "redis://somewhere"}
+    places = {
+        "DATABASE_URL": "postgresql://somewhere/millrace",
+        "REDIS_URL": "redis://somewhere",
+        "EXPORT_URL": "file:///somewhere",
+    }
     for name in EXAMPLE:
         monkeypatch.delenv(name, raising=False)
     for name, value in places.items():
@@ -94,6 +99,7 @@ def test_containers_are_given_every_setting(settings: type[BaseSettings]) -> Non
     given = _given(COMPOSE)
     assert _names(settings) - given - {"POOL_GRACE_SECONDS"} == set()
     without = {name for name in given if name.startswith(("REDIS", "WORKER_AUTOSCALE", "AUTOSCALE_"))}
+    without |= {name for name in given if name.startswith("EXPORT_")}  # there it is the same service
     without |= {"CACHE_SECONDS", "WORKER_GRACE_SECONDS"}  # what ENGINE=pool does not have
     assert _names(settings) - _given(POOL) - without == set()
 

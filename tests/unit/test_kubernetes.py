@@ -25,8 +25,16 @@ from worker.settings import WorkerSettings
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-PAGE = (ROOT / "docs" / "how-to" / "kubernetes.md").read_text(encoding="utf-8")
-EXTRAS = ["hpa", "requests", "weights", "gpu"]
+PAGES = "".join(
+    (ROOT / "docs" / "how-to" / f"{page}.md").read_text("utf-8") for page in ("kubernetes", "export", "retention")
+)
+OTHERS = {
+    "flower": {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"},
+    "export": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
+    "migrate": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
+}
+"""Settings of other people's libraries, by the image that has them."""
+EXTRAS = ["hpa", "requests", "weights", "gpu", "export", "retention", "drift"]
 
 
 @pytest.fixture(scope="module", params=["local", "production", "+".join(EXTRAS)])
@@ -72,8 +80,9 @@ def test_every_setting_is_one_that_its_program_knows(rendered: list[Manifest]) -
     maps = {m["metadata"]["name"]: m["data"] for m in of_kind(rendered, "ConfigMap")}
     for image, container in ours(rendered):
         given = {entry["name"] for entry in container.get("env", ())}
-        given |= {name for source in container.get("envFrom", ()) for name in maps[source["configMapRef"]["name"]]}
-        known = {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"} if image == "flower" else SETTINGS
+        for source in (entry["configMapRef"] for entry in container.get("envFrom", ())):
+            given |= set(maps.get(source["name"], {}) if source.get("optional") else maps[source["name"]])
+        known = OTHERS.get(image, set()) | (SETTINGS if image != "flower" else set())
         assert given <= known, container["name"]
 
 
@@ -114,13 +123,14 @@ def test_every_pod_is_restricted_and_bounded(rendered: list[Manifest]) -> None:
 
 def test_what_is_referred_to_is_there(rendered: list[Manifest]) -> None:
     in_cluster = {m["metadata"]["name"] for m in of_kind(rendered, "Secret")}
-    by_hand = set(re.findall(r"kubectl -n millrace create secret generic (\S+)", PAGE))
+    by_hand = set(re.findall(r"kubectl -n millrace create secret generic (\S+)", PAGES))
     templates = pods(rendered)
     for pod in templates.values():
         for container in containers(pod):
             for entry in container.get("env", ()):
                 if reference := entry.get("valueFrom", {}).get("secretKeyRef"):
-                    assert reference["name"] in (in_cluster or by_hand)
+                    known = in_cluster | by_hand if reference.get("optional") else in_cluster or by_hand
+                    assert reference["name"] in known
     for scaler in of_kind(rendered, "TriggerAuthentication"):
         assert {target["name"] for target in scaler["spec"]["secretTargetRef"]} <= by_hand
     for scaled in of_kind(rendered, "HorizontalPodAutoscaler", "ScaledObject"):
@@ -134,11 +144,13 @@ def test_what_is_referred_to_is_there(rendered: list[Manifest]) -> None:
         assert {port.get("targetPort", port["name"]) for port in service["spec"]["ports"]} <= named
 
 
-def test_only_migration_and_admin_know_the_owner_of_the_database(rendered: list[Manifest]) -> None:
+def test_only_the_owners_commands_know_the_owner_of_the_database(rendered: list[Manifest]) -> None:
     for name, pod in pods(rendered).items():
         entries = [entry for container in containers(pod) for entry in container.get("env", ())]
         secrets = [entry["valueFrom"]["secretKeyRef"]["name"] for entry in entries if "valueFrom" in entry]
-        assert any(secret.startswith("millrace-owner") for secret in secrets) == (name in ("migrate", "admin"))
+        assert any(secret.startswith("millrace-owner") for secret in secrets) == (
+            name in ("migrate", "admin", "retain", "drift")
+        )
 
 
 def test_nobody_is_reached_or_reaches_out_but_who_must(rendered: list[Manifest]) -> None:

@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from tests.running import ROOT
 
 ROOMS = (
-    *("handler", "worker", "rescue", "webhooks", "broker", "store", "serving", "models", "migrations"),
-    *("cli", "devstack", "telemetry", "pool", "bench"),
+    *("handler", "worker", "rescue", "export", "webhooks", "broker", "store", "serving", "models", "migrations"),
+    *("cli", "console", "demo", "devstack", "telemetry", "pool", "bench", "registry", "runtimes", "evaluation"),
 )
 LINES = 250
+TABLES = {"handler/problems.py"}
+"""Each is one table, in which a reader looks one row up."""
 
 
 def test_a_public_type_name_stands_for_one_thing() -> None:
     places = defaultdict(list)
-    for file in _files():
+    for file in _files(ROOMS):
         for name in _types(ast.parse((ROOT / file).read_text())):
             places[name].append(file)
     assert len(places) > 100
@@ -24,11 +26,14 @@ def test_a_public_type_name_stands_for_one_thing() -> None:
 
 
 def test_no_file_is_longer_than_a_reader_keeps_in_mind() -> None:
-    assert [file for file in _files() if len((ROOT / file).read_text().splitlines()) > LINES] == []
+    lengths = {
+        file: len((ROOT / file).read_text().splitlines()) for file in _files((*ROOMS, "client")) if file not in TABLES
+    }
+    assert {file: length for file, length in lengths.items() if length > LINES} == {}
 
 
-def _files() -> list[str]:
-    return [file.relative_to(ROOT).as_posix() for room in ROOMS for file in (ROOT / room).rglob("*.py")]
+def _files(rooms: tuple[str, ...]) -> list[str]:
+    return [file.relative_to(ROOT).as_posix() for room in rooms for file in (ROOT / room).rglob("*.py")]
 
 
 def _types(module: ast.Module) -> Iterator[str]:

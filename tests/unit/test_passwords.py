@@ -33,6 +33,13 @@ def test_what_is_set_is_taken_over_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "app" / "POSTGRES_APP_PASSWORD").read_text() == "new-one"
 
 
+def test_the_key_of_a_bucket_is_passed_on_and_goes_when_it_is_unset(tmp_path: Path) -> None:
+    provide(tmp_path, {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "a/secret+of=theirs"})
+    assert (tmp_path / "export" / "AWS_SECRET_ACCESS_KEY").read_text() == "a/secret+of=theirs"
+    provide(tmp_path, {"AWS_ACCESS_KEY_ID": ""})
+    assert list((tmp_path / "export").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

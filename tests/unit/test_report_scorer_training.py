@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from models.report_scorer import train as training
-from models.report_scorer.dataset import ReportDataset, synthesize
+from models.report_scorer.dataset import ReportDataset, split, synthesize
 from models.report_scorer.evaluate import main as evaluate
 from models.report_scorer.features import FEATURES
 from models.report_scorer.model import load
@@ -74,6 +74,37 @@ def test_training_on_a_file_is_deterministic_and_loads(tmp_path: Path, data: Rep
     assert "ceiling" not in json.loads((tmp_path / "one" / version / "evaluation.json").read_text())
     assert len(load(tmp_path / "one" / version).predict(data.columns)["score"]) == len(data)
     assert {path.name for path in (tmp_path / "one").iterdir()} == {version, "CURRENT"}
+
+
+def test_weights_count_and_the_rows_of_the_split_test(tmp_path: Path, data: ReportDataset) -> None:
+    """A report of weight 3 is as three of it, and what the file holds out is what the evaluation rests on."""
+    held_out = np.arange(len(data)) >= 1_500
+    weight = np.where(data.columns["abuse_type"] == "PRF", 3.0, 1.0)
+    parts = np.where(held_out, "test", "train").tolist()
+    file = write(data, tmp_path / "weighted.parquet", weight=weight.tolist(), split=parts)
+    read = read_reports(file, "label", "weight", "split")
+    trained, calibrated, tested = split(read, seed=7)
+    assert sorted(tested.columns["report_text_len"]) == sorted(data.columns["report_text_len"][held_out])
+    assert (len(trained), len(calibrated)) == (pytest.approx(1_125, abs=2), pytest.approx(375, abs=2))
+    scores = {}
+    for name, columns in {"plain": (), "weighted": ("--weight", "weight")}.items():
+        given = ["--data", str(file), "--label", "label", "--split", "split", *columns, "--out", str(tmp_path / name)]
+        assert training.main(given) == 0
+        (made,) = (tmp_path / name).glob("data-*")
+        assert json.loads((made / "evaluation.json").read_text())["rows"] == 500
+        scores[name] = load(made).predict(data.columns)["score"]
+    assert json.loads((made / "manifest.json").read_text())["data"]["stands_for"] == round(weight.sum())
+    assert np.abs(scores["plain"] - scores["weighted"]).max() > 0.001
+
+
+@pytest.mark.parametrize(("column", "value", "why"), [("weight", -1.0, "no weight"), ("split", "tset", "no part")])
+def test_a_wrong_weight_or_part_is_refused_by_row(
+    tmp_path: Path, data: ReportDataset, column: str, value: Any, why: str
+) -> None:
+    good: dict[str, Any] = {"weight": [1.0] * len(data), "split": ["train"] * len(data)}
+    file = write(data, tmp_path / "r.parquet", **(good | {column: changed(good[column], 3, value)}))
+    with pytest.raises(BadTrainingData, match=f"row 3, column {column}: .* is {why}"):
+        read_reports(file, "label", "weight", "split")
 
 
 def test_a_csv_and_a_parquet_file_are_read_alike(tmp_path: Path, data: ReportDataset) -> None:

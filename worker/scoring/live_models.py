@@ -138,7 +138,7 @@ class LiveModels:
                 found = loaded_models.load(earlier, self._provide(earlier))
             except Exception as error:
                 raise CannotScore(f"version {accepted} cannot be loaded: {described(error)}") from error
-            self._metrics.loaded(found, self._instances())
+            self._note(found)
             self._earlier[earlier] = found
             for oldest in list(self._earlier)[:-EARLIER]:
                 del self._earlier[oldest]
@@ -162,11 +162,16 @@ class LiveModels:
                 if known != reason:
                     log.error("model_load_failed", model=version.model, model_version=version.version, reason=reason)
                 return
-            self._metrics.loaded(instance, self._instances())
+            self._note(instance)
             self._live[version.model] = (version, instance)
             self.unloaded.pop(version.model, None)
             if loaded is not None:
                 log.info("model_swapped", model=version.model, before=loaded[0].version, now=version.version)
+
+    def _note(self, loaded: ModelInstance) -> None:
+        self._metrics.loaded(loaded, self._instances())
+        seconds = round(loaded.load_seconds, 3)
+        log.info("model_loaded", model=loaded.spec.name, model_version=loaded.version, seconds=seconds)
 
     def _instances(self) -> Iterable[ModelInstance]:
         return [*(instance for _, instance in self._live.values()), *self._earlier.values()]

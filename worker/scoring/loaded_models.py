@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import Any
 
 import msgspec
-import structlog
 
 import runtimes
 from registry.versions import ModelVersion
@@ -16,8 +15,6 @@ from serving import artifact, catalogue, wire
 from serving.artifact import Artifact
 from serving.contract import Predictor, Spec
 from worker.scoring.output_validation import predict_checked
-
-log = structlog.get_logger(__name__)
 
 ArtifactLoader = Callable[[Artifact], Predictor]
 
@@ -57,9 +54,7 @@ def load(version: ModelVersion, found: Artifact) -> ModelInstance:
     artifact.verify(found)
     loaded = ModelInstance(version.spec, found, loader(version)(found))
     check_golden_rows(loaded)  # the first predict also warms the model up
-    seconds = perf_counter() - start
-    log.info("model_loaded", model=version.model, model_version=version.version, seconds=round(seconds, 3))
-    return replace(loaded, load_seconds=seconds)
+    return replace(loaded, load_seconds=perf_counter() - start)
 
 
 def check_golden_rows(loaded: ModelInstance) -> None:

@@ -1,6 +1,5 @@
 """Remembers outputs in Redis by input and version. Losing Redis, or an entry, costs time only."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,14 +8,12 @@ import msgspec
 import redis
 import structlog
 
+from serving.cache_keys import cache_keys
 from serving.contract import Columns
 from worker.scoring.loaded_models import ModelInstance
 from worker.scoring.output_validation import valid_rows
 
 log = structlog.get_logger(__name__)
-
-PREFIX = "cache:"
-"""Entries end by themselves: with `maxmemory-policy volatile-lru` Redis drops them before it refuses a message."""
 
 TIMEOUT = 0.5
 """Seconds. Predicting would be quicker than waiting longer."""
@@ -66,17 +63,4 @@ def _decoded(value: bytes | None) -> Any:
 
 
 def _keys(model: ModelInstance, inputs: Columns) -> Iterator[str]:
-    """Yield a key for each input, made of all its fields but the caller's own key."""
-    fields = [values for name, values in inputs.items() if name != model.spec.key]
-    prefix = f"{PREFIX}{model.spec.name}:{_fingerprint(model)}:"
-    for row in zip(*fields, strict=True):
-        yield prefix + hashlib.sha256(msgspec.msgpack.encode(row)).hexdigest()
-
-
-def _fingerprint(model: ModelInstance) -> str:
-    """Tell apart artifacts that have one version's name, on a developer's machine, by the hashes of their files.
-
-    The output columns count too: they may change with the model's code alone.
-    """
-    identity = (model.artifact.manifest, model.spec.output_columns)
-    return hashlib.sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()[:16]
+    return cache_keys(model.spec, model.artifact.manifest, inputs)

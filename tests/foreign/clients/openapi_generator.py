@@ -30,7 +30,8 @@ for model, accepted in submitted.items():
     assert task is not None
     outputs: dict[str, Any]
     if isinstance(task, ReportScorerTask):
-        score: list[float] | None = task.score
+        # Once a document has a number that may be null, this generator takes the items of every list for nullable.
+        score: list[float | int | None] | None = task.score
         outputs = {"score": score}
     elif isinstance(task, TextClassifierTask | ImageClassifierTask):
         outputs = {"label": task.label, "probability": task.probability}

@@ -1,0 +1,63 @@
+"""Reads the answer to a query by COPY into Arrow columns, without a Python object for each value."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import Connection
+
+from export.binary import HEADER, SIGNATURE, TRAILER, CopyBroken, decode
+from export.columns import TYPES
+from export.row_groups import ROWS
+
+
+def copied(connection: Connection, columns: Mapping[str, tuple[str, str]], rest: str, values: Mapping[str, Any]) -> Any:
+    """Return an Arrow table with these columns: name → (expression, type as a key of `export.columns.TYPES`).
+
+    `rest` is what follows SELECT's list; `values` are psycopg2's named parameters of the whole query.
+    """
+    selected = ", ".join(f"CAST({expression} AS {kind})" for expression, kind in columns.values())
+    rows = _Rows([kind for _, kind in columns.values()])
+    cursor: Any = connection.connection.cursor()
+    with cursor:
+        query = cursor.mogrify(f"COPY (SELECT {selected} {rest}) TO STDOUT (FORMAT binary)", values)
+        cursor.copy_expert(query.decode(), rows)
+    return rows.table(list(columns))
+
+
+class _Rows:
+    """What psycopg2 gives the stream to, a row a message."""
+
+    def __init__(self, types: list[str]) -> None:
+        self._types = types
+        self._begun = self._ended = False
+        self._block: list[bytes] = []
+        self._decoded: list[list[Any]] = []
+
+    def write(self, message: bytes) -> None:
+        if not self._begun:
+            if not message.startswith(SIGNATURE):
+                raise CopyBroken("it has no signature")
+            self._begun = True
+            message = message[HEADER:]
+        if message == TRAILER:
+            self._ended = True
+        elif message:
+            self._block.append(message)
+            if len(self._block) == ROWS:
+                self._flush()
+
+    def table(self, names: list[str]) -> Any:
+        """Return what was read. Raises CopyBroken where the stream has not come to its end."""
+        if not self._ended:
+            raise CopyBroken("it has no end")
+        if self._block:
+            self._flush()
+        kinds = [TYPES[kind] for kind in self._types]
+        columns = zip(*self._decoded, strict=True) if self._decoded else [()] * len(kinds)
+        chunked = [pa.chunked_array(list(parts), kind) for parts, kind in zip(columns, kinds, strict=True)]
+        return pa.table(chunked, names=names)
+
+    def _flush(self) -> None:
+        self._decoded.append(decode(self._block, self._types))
+        self._block = []

@@ -1,0 +1,133 @@
+"""Judges a version on the outcomes of the inputs that the live one has scored; both have to have scored them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import Connection, Engine
+
+from cli.evaluate import groups, population
+from cli.evaluate.population import EvaluationAsked, Population
+from cli.rescoring import loading, scoring
+from cli.rescoring.comparison import LIVE, NEW, score_of
+from cli.rescoring.scoring import Chosen
+from evaluation.artefact import as_json
+from evaluation.draws import Propensity
+from evaluation.gate import GateReport, judge
+from evaluation.linear import Flags, Floats
+from evaluation.verdict import GateVerdict
+from evaluation.weighting import weigh
+from registry.gate import contenders
+from registry.outcome_views import rules_of
+from registry.versions import ModelVersion, Registry
+from store import version_scores
+
+MARGIN = 0.015
+"""Of the area under the ROC curve."""
+
+
+@dataclass(frozen=True)
+class GateQuestion:
+    """May `new` take the place of `live`? On outcomes of predictions since a time, of any kind but those left out."""
+
+    live: ModelVersion
+    new: ModelVersion
+    asked: EvaluationAsked
+    margin: float = MARGIN
+
+
+@dataclass(frozen=True)
+class GateAnswer:
+    verdict: GateVerdict
+    reasons: list[str]
+    failed: int
+    """Inputs that the new version could not score."""
+    report: GateReport | None
+    """None: no outcome is about an input that both have scored."""
+
+
+def question(
+    registry: Registry, model: str, version: str | None, margin: float, since: datetime | None, without: tuple[str, ...]
+) -> GateQuestion | None:
+    """Return what to ask of a model's version; None: the gate has no say. Raises NotEvaluable."""
+    found = contenders(registry, model, version)
+    rules = rules_of(registry, model)
+    if found is None or rules is None:
+        return None
+    asked = EvaluationAsked(*rules, since, without)
+    asked.require_figures()
+    return GateQuestion(*found, asked, margin)
+
+
+def score_decided(engine: Engine, registry: Registry, one: ModelVersion, asked: EvaluationAsked) -> int:
+    """Have the version score what has an outcome, unless it has; return how many it had not. Raises NotLoadable."""
+    decided = Chosen(
+        f"""(p.task_id, p.position) IN (SELECT task_id, position FROM "{asked.spec.name}_outcomes")
+            AND p.model_version <> :own AND p.scored_at >= coalesce(CAST(:since AS timestamptz), '-infinity')""",
+        {"own": one.version, "since": asked.since},
+        scoring.taken_by(registry, one),
+    )
+    with engine.connect() as connection:
+        waiting = scoring.waiting(connection, one.spec, one.version, decided)
+        if not waiting:
+            return 0
+        loaded = loading.load(connection, one)
+    for _ in scoring.rescore(engine, loaded, decided, rest=0):
+        pass
+    return waiting
+
+
+def answer(connection: Connection, asked: GateQuestion) -> GateAnswer:
+    """Judge by what both versions have scored. Everything is read in the connection's transaction."""
+    spec = asked.asked.spec
+    slices = groups.groupings(spec, [f"{groups.SLICE}:{name}" for name in asked.asked.rules.slices])
+    beside = {LIVE: score_of(spec, "%(live)s"), NEW: score_of(spec, "%(new)s")}
+    values = {"live": asked.live.version, "new": asked.new.version}
+    columns = {one.name: one.expression for one in slices}
+    read, table = population.read_beside(connection, asked.asked, columns, beside, values)
+    live, new = (table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in (LIVE, NEW))
+    told = read.decided & read.within & ~np.isnan(live) & ~np.isnan(new)
+    inside = {
+        f"{one.name} {name}": rows for one in slices for name, rows in one.groups(read.columns[one.name]) if rows.any()
+    }
+    failed = version_scores.failures(connection, (asked.new.model, asked.new.version), decided=True)
+    report = _judge(read, told, live, new, asked.margin, inside)
+    reasons = report.reasons if report else ["no outcome is about an input that both versions have scored"]
+    verdict = report.verdict if report else GateVerdict.TOO_FEW
+    if failed:
+        verdict, reasons = GateVerdict.FAIL, [f"it could not score {failed:,} stored inputs", *reasons]
+    return GateAnswer(verdict, reasons, failed, report)
+
+
+def _judge(
+    read: Population, told: Flags, live: Floats, new: Floats, margin: float, slices: dict[str, Flags]
+) -> GateReport | None:
+    """Weigh the rows by the log of draws, where reviewers drew them: they stand for all predictions of the time."""
+    rows, weighting = np.flatnonzero(told), None
+    if read.propensities is not None and read.drawn[read.within].any():
+        within = np.flatnonzero(read.within)
+        known = Propensity(read.propensities.chance[within], read.propensities.certain[within])
+        found = weigh(known, (read.represents & told)[within])
+        if len(found.rows):
+            rows, weighting = within[found.rows], found
+    if not len(rows):
+        return None
+    parts = {name: inside[rows] for name, inside in slices.items()}
+    return judge(read.is_target[rows], live[rows], new[rows], margin=margin, weighting=weighting, slices=parts)
+
+
+def ask(engine: Engine, registry: Registry, asked: GateQuestion) -> GateAnswer:
+    """Score what is needed, judge, and keep the report if the question is the usual one, which `promote` asks.
+
+    Raises NotLoadable, NotComparable, UnknownGrouping, ModelAway.
+    """
+    for one in (asked.live, asked.new):
+        score_decided(engine, registry, one, asked.asked)
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        found = answer(connection, asked)
+    if (asked.margin, asked.asked.since, asked.asked.without) != (MARGIN, None, ()):
+        return found
+    with engine.begin() as connection:
+        version = (asked.new.model, asked.new.version)
+        version_scores.add_gate_report(connection, version, asked.live.version, found.verdict, as_json(found))
+    return found

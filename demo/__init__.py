@@ -1,0 +1,1 @@
+"""`millrace demo`: simulated traffic and reviewers, so that the pages about outcomes have something to show."""

@@ -1,0 +1,169 @@
+"""Whether a new version is not worse than the live one, on the same outcomes: pass, fail, or too few to say."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isnan, sqrt
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from evaluation.linear import Estimate, Flags, Floats, rows_of
+from evaluation.ranking import Ranking, auc, rank
+from evaluation.verdict import GateVerdict
+from evaluation.weighting import Weighting
+
+ERROR = 0.05
+"""The chance of passing a version that is worse by the whole margin, and that of failing one that is not worse."""
+
+LEAST = 20
+"""Outcomes of either kind, and random draws of either kind where only a part was reviewed. With fewer, the standard
+error is itself a guess."""
+
+Metric = Callable[[Ranking], Estimate]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions on the same rows. A difference is the new version's figure less the live one's."""
+
+    rows: int
+    positives: int
+    live: float
+    new: float
+    difference: float
+    low: float
+    """The difference is above it with a chance of 95 %."""
+    high: float
+    """The difference is below it with a chance of 95 %."""
+    worse: float
+    """The chance of such a difference, or a lower one, between equal versions: the p-value of "it is worse"."""
+    verdict: GateVerdict
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """The verdict over all rows, and over each slice."""
+
+    metric: str
+    margin: float
+    overall: Comparison
+    slices: dict[str, Comparison]
+    """Their verdicts are corrected for how many slices there are; `low`, `high` and `worse` are not."""
+    verdict: GateVerdict
+    reasons: list[str]
+
+
+def judge(
+    truth: ArrayLike,
+    live: ArrayLike,
+    new: ArrayLike,
+    *,
+    margin: float,
+    weighting: Weighting | None = None,
+    slices: Mapping[str, Flags] | None = None,
+    metric: Metric = auc,
+) -> GateReport:
+    """Compare two versions' scores of the same rows. `metric` is one that is better when it is higher.
+
+    Pass: the difference is above -margin with 95 % confidence (a test of non-inferiority, as in FDA, "Non-Inferiority
+    Clinical Trials", 2016). Fail: that is not shown, and the new version is worse with 95 % confidence. Else, or below
+    LEAST outcomes of either kind: too few to say.
+
+    A slice fails by the same rule, with the p-values of all slices corrected by Holm (Scandinavian Journal of
+    Statistics 1979): equal versions fail in any of the slices in 5 % at most. A slice that is too small stops nothing.
+
+    The difference's standard error is that of paired influences: DeLong's for the AUC. A paired bootstrap gives the
+    same, as the tests show. With `weighting`, it is that of the population to come.
+    """
+    if margin <= 0:
+        raise ValueError(f"margin is {margin:g}; it needs to be above 0")
+    rows = rows_of(truth, live, None if weighting is None else weighting.weight)
+    second = rows_of(truth, new)[1]
+    overall = _compare(rows, second, np.ones(len(second), bool), margin, weighting, metric)
+    parts = {name: _compare(rows, second, inside, margin, weighting, metric) for name, inside in (slices or {}).items()}
+    corrected = _corrected(parts, margin)
+    reasons = _reasons(overall, corrected, margin)
+    failed = [part for part in corrected.values() if part.verdict is GateVerdict.FAIL]
+    verdict = GateVerdict.FAIL if failed else overall.verdict
+    return GateReport(getattr(metric, "__name__", "metric"), margin, overall, corrected, verdict, reasons)
+
+
+def holm(values: Mapping[str, float]) -> dict[str, float]:
+    """Return Holm's adjusted p-values: the k-th smallest of n times n - k + 1, none below the one before."""
+    adjusted, highest = {}, 0.0
+    for place, (name, value) in enumerate(sorted(values.items(), key=lambda pair: pair[1])):
+        highest = max(highest, min(1.0, value * (len(values) - place)))
+        adjusted[name] = highest
+    return adjusted
+
+
+def _compare(
+    rows: tuple[Flags, Floats, Floats],
+    second: Floats,
+    inside: Flags,
+    margin: float,
+    weighting: Weighting | None,
+    metric: Metric,
+) -> Comparison:
+    truth, first, weight = (column[inside] for column in rows)
+    was, now = metric(rank(truth, first, weight)), metric(rank(truth, second[inside], weight))
+    change = now.value - was.value
+    error = sqrt(_variance(now, was, inside, weighting))
+    reach = NormalDist().inv_cdf(1 - ERROR) * error
+    worse = NormalDist().cdf(change / error) if error > 0 else 1.0 if change >= 0 else 0.0
+    positives = int(truth.sum())
+    low, high = change - reach, change + reach
+    scarce: float = min(positives, len(truth) - positives)
+    if weighting is not None:
+        scarce = min(scarce, weighting.scarce(rows[0], inside))
+    enough = scarce >= LEAST and not isnan(error)
+    verdict = _verdict(low, high, margin) if enough else GateVerdict.TOO_FEW
+    return Comparison(len(truth), positives, was.value, now.value, change, low, high, worse, verdict)
+
+
+def _variance(now: Estimate, was: Estimate, inside: Flags, weighting: Weighting | None) -> float:
+    difference = Estimate(
+        now.value - was.value,
+        now.positive - was.positive,
+        now.negative - was.negative,
+        now.influence - was.influence,
+    )
+    if weighting is None:
+        return difference.variance()
+    # Rows outside the slice add nothing to its figures; the strata are those of all rows.
+    spread = np.zeros(len(inside))
+    spread[inside] = difference.influence
+    return weighting.variance(Estimate(difference.value, spread, spread, spread), endless=True)
+
+
+def _verdict(low: float, high: float, margin: float) -> GateVerdict:
+    if low > -margin:
+        return GateVerdict.PASS
+    return GateVerdict.FAIL if high < 0 else GateVerdict.TOO_FEW
+
+
+def _corrected(parts: dict[str, Comparison], margin: float) -> dict[str, Comparison]:
+    told = {name: part.worse for name, part in parts.items() if not isnan(part.worse)}
+    adjusted = holm(told)
+    return {
+        name: part
+        if part.verdict is not GateVerdict.FAIL or adjusted[name] < ERROR
+        else Comparison(**{**vars(part), "verdict": GateVerdict.TOO_FEW})
+        for name, part in parts.items()
+    }
+
+
+def _reasons(overall: Comparison, slices: Mapping[str, Comparison], margin: float) -> list[str]:
+    said = {
+        GateVerdict.PASS: f"not worse by {margin:g} or more: the difference is above {overall.low:+.4f}",
+        GateVerdict.FAIL: f"worse: the difference is {overall.difference:+.4f}, and below {overall.high:+.4f}",
+        GateVerdict.TOO_FEW: f"{overall.rows} outcomes cannot tell: the difference lies between {overall.low:+.4f} and "
+        f"{overall.high:+.4f}",
+    }
+    worse = [
+        f"worse in {name}: the difference is {part.difference:+.4f}"
+        for name, part in slices.items()
+        if part.verdict is GateVerdict.FAIL
+    ]
+    return [said[overall.verdict], *worse]

@@ -1,0 +1,139 @@
+"""Accepts the parts of a job: each is stored with its task in one transaction, and published like any other task."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+from uuid_utils.compat import uuid7
+
+from handler.http.body import BodyReader
+from handler.http.request import ApiRequest
+from handler.models import KnownModel
+from handler.problems import ProblemKind, RequestRefused
+from handler.services import Services
+from handler.submit import batches
+from handler.submit.batches import Sifted
+from serving import wire
+from serving.contract import Manifest, Spec
+from store import jobs
+from store.job_tables import OnInvalid
+from store.jobs import JobClosed, JobPart, PartReused, StoredPart
+from store.states import Priority
+from store.submissions import Submission
+from telemetry import tracing
+
+SHARE = 0.5
+"""Of the backlog, what parts of jobs may fill: a file of millions of rows must not refuse everybody else."""
+
+
+PATIENCE, PAUSE = 600.0, 0.5
+"""Seconds that the upload of a file waits for its place in the backlog, and between two looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartKey:
+    """Where in its job a part stands."""
+
+    job_id: UUID
+    part: int
+    first_row: int
+    """Number of its first row in the file, from 1."""
+
+
+async def read_part(request: ApiRequest, bodies: BodyReader, model: KnownModel, on_invalid: str) -> Sifted:
+    """Read a part's rows in any format. Raises RequestRefused, with `stop` for a row that is invalid."""
+    if on_invalid == OnInvalid.COLLECT:
+        return await batches.read_sifted(request, bodies, model.spec, model.manifest)
+    return Sifted(await batches.read_batch(request, bodies, model.spec, model.manifest), {})
+
+
+async def sift_part(
+    model: KnownModel, on_invalid: str, kind: str, content: bytes, encoding: str, first_row: int
+) -> Sifted:
+    """Do the same for a part that was cut out of a file."""
+    use = batches.sifted if on_invalid == OnInvalid.COLLECT else _whole
+    try:
+        return await asyncio.to_thread(use, model.spec, model.manifest, kind, content, encoding)
+    except RequestRefused as refused:
+        refused.detail += f" The file is stored up to row {first_row - 1}; row {first_row} is #/0 here."
+        raise
+
+
+def _whole(spec: Spec, manifest: Manifest, kind: str, content: bytes, encoding: str) -> Sifted:
+    return Sifted(batches.accepted(spec, manifest, kind, content, encoding), {})
+
+
+async def accept_patiently(
+    services: Services, job: Row[Any], model: KnownModel, place: PartKey, rows: Sifted
+) -> StoredPart:
+    """Do as accept_part, but wait while the backlog is full: the client of a file is held up by its own connection."""
+    until = monotonic() + PATIENCE
+    while True:
+        try:
+            return await accept_part(services, job, model, place, rows)
+        except RequestRefused as refused:
+            if refused.kind is not ProblemKind.BACKLOG_FULL or monotonic() > until:
+                raise
+        await asyncio.sleep(PAUSE)
+
+
+async def accept_part(services: Services, job: Row[Any], model: KnownModel, place: PartKey, rows: Sifted) -> StoredPart:
+    """Return when the part is durable. A repeated part changes nothing. Raises RequestRefused."""
+    n_inputs = rows.inputs.n_inputs if rows.inputs else 0
+    submission = None
+    if rows.inputs is not None:
+        submission = Submission(
+            uuid7(),
+            model.name,
+            rows.inputs.payload,
+            n_inputs,
+            accepted_version=model.version.version,
+            priority=Priority(job.priority),
+            client=job.client,
+            traceparent=tracing.current(),
+        )
+    part = JobPart(
+        place.job_id,
+        place.part,
+        place.first_row,
+        n_inputs + len(rows.rejected),
+        rows.rejected,
+        _fingerprint(model.spec, place, rows),
+    )
+    services.backlog.admit(n_inputs, SHARE)
+    try:
+        async with services.engine.begin() as connection:
+            stored = await connection.run_sync(jobs.add_part, part, submission)
+    except (JobClosed, PartReused) as error:
+        services.backlog.withdraw(n_inputs)
+        raise _refused(error, place) from None
+    except BaseException:
+        services.backlog.withdraw(n_inputs)
+        raise
+    if stored.transaction is None or submission is None:
+        services.backlog.withdraw(n_inputs)
+    else:
+        services.backlog.stored(n_inputs, stored.transaction)
+        services.group_commit.count_and_publish(submission)
+    return stored
+
+
+def _refused(error: JobClosed | PartReused, place: PartKey) -> RequestRefused:
+    if isinstance(error, JobClosed):
+        detail = f"Job {place.job_id} was closed or cancelled, and takes no more parts."
+        return RequestRefused(ProblemKind.JOB_CLOSED, detail)
+    detail = f"Part {place.part} of job {place.job_id} was sent with other rows before; number parts from 0 on."
+    return RequestRefused(ProblemKind.PART_REUSED, detail)
+
+
+def _fingerprint(spec: Spec, place: PartKey, rows: Sifted) -> bytes:
+    """Return a digest of what was sent: the rows, and where in the file they stand."""
+    digest = hashlib.sha256(f"{place.first_row} {sorted(rows.rejected)}".encode())
+    if rows.inputs is not None:
+        few = rows.inputs.n_inputs < wire.MANY  # a payload of few inputs is as the client wrote it
+        digest.update(wire.canonical(spec, rows.inputs.payload) if few else rows.inputs.payload)
+    return digest.digest()

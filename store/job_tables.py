@@ -1,0 +1,97 @@
+"""The tables of jobs: many tasks under one id, such as those of a file."""
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from store.tables import ANALYST_READS, app_may, metadata
+
+
+class JobKind(StrEnum):
+    FILE = "file"
+    """The rows of a file."""
+
+
+class OnInvalid(StrEnum):
+    """What becomes of a row that the model's schema, or the model itself, refuses."""
+
+    STOP = "stop"
+    """Its part is refused, or its part's task fails."""
+    COLLECT = "collect"
+    """It is kept as a reject, and the others are scored."""
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Uuid, primary_key=True, comment="UUIDv7: ordered by time"),
+    Column("kind", Text, nullable=False, comment="file: the rows of a file"),
+    Column("model", Text, nullable=False, comment="the model that scores its rows"),
+    Column("client", Text, comment="whose API key it came with; null: AUTH was off"),
+    Column("priority", SmallInteger, nullable=False, comment="of its tasks: 0 high, 1 normal, 2 low"),
+    Column("on_invalid", Text, nullable=False, comment="what becomes of an invalid row: stop or collect"),
+    Column("idempotency_key", Text, comment="the client's key for retries"),
+    Column(
+        "created_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="when it was made"
+    ),
+    Column("closed_at", DateTime(timezone=True), comment="when its client said that there are no more parts"),
+    Column("cancelled_at", DateTime(timezone=True), comment="when it was cancelled"),
+    Column("finished_at", DateTime(timezone=True), comment="when the last of its tasks had ended"),
+    CheckConstraint("kind IN ('file')", name="kind_known"),
+    CheckConstraint("on_invalid IN ('stop', 'collect')", name="on_invalid_known"),
+    Index("jobs_unfinished", "id", postgresql_where=text("finished_at IS NULL")),
+    Index("jobs_of_client", "client", "id"),
+    Index(
+        "jobs_idempotency_key",
+        "client",
+        "idempotency_key",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+    info=ANALYST_READS | app_may("SELECT", "INSERT", "UPDATE"),
+    comment="One row a job: many tasks under one id",
+)
+
+job_parts = Table(
+    "job_parts",
+    metadata,
+    Column("job_id", Uuid, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, comment="the job"),
+    Column("part", Integer, primary_key=True, autoincrement=False, comment="place of the part in the job, from 0"),
+    Column("first_row", BigInteger, nullable=False, comment="number of its first row in the file, from 1"),
+    Column("n_rows", Integer, nullable=False, comment="rows in the file, rejected ones included"),
+    Column("rejected", ARRAY(Integer), nullable=False, comment="places in the part, from 0, of the rejected rows"),
+    Column("task_id", Uuid, comment="the task that scores its rows; null: every row is rejected"),
+    Column("fingerprint", LargeBinary, nullable=False, comment="SHA-256 of what was sent"),
+    info=ANALYST_READS | app_may("SELECT", "INSERT", "UPDATE (rejected, task_id)"),
+    comment="The parts of a job, each of which is a task",
+)
+
+job_rejects = Table(
+    "job_rejects",
+    metadata,
+    Column("job_id", Uuid, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, comment="the job"),
+    Column(
+        "row_number", BigInteger, primary_key=True, autoincrement=False, comment="number of the row in the file, from 1"
+    ),
+    Column("errors", JSONB, nullable=False, comment="what is wrong: pointer and detail; a detail may quote the input"),
+    info=ANALYST_READS | app_may("SELECT", "INSERT"),
+    comment="The rows of a job that cannot be scored",
+)

@@ -1,0 +1,43 @@
+"""The console in Chromium, with axe: every page in two themes, narrow, by keyboard, and without script."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from store import keys
+from store.keys import Role
+from tests.foreign.installed import HERE, run
+from tests.running import REPORT, Platform
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+"""Debian's package `chromium`; the packages of npm bring no browser."""
+
+HOSTILE = "\"'><img src=x onerror=alert(1)></title><script>alert(1)</script>"
+
+
+def looked_at(url: str, folder: Path, task: str, *key: str) -> list[str]:
+    """Return what a look at every page has found wrong. The screenshots stay in `folder`."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    said = run("node", HERE / "console.mjs", url, CHROMIUM, folder, task, *key)
+    found: list[str] = json.loads(said.splitlines()[-1])["wrong"]
+    return found
+
+
+def test_every_page_is_usable_by_everybody(platform: Platform, tmp_path: Path) -> None:
+    shown = {**REPORT, "report_id": HOSTILE[:64]}
+    task = platform.submit(shown, *[REPORT] * 100)
+    platform.finished(task)
+    platform.client.post("/models/text_classifier/submit", json=[{"text": HOSTILE, "document_id": HOSTILE[:64]}])
+    assert looked_at(platform.url, Path(os.environ.get("SCREENSHOTS") or tmp_path), task) == []
+
+
+def test_so_is_every_page_behind_a_key(closed: Platform, closed_engine: Engine, tmp_path: Path) -> None:
+    with closed_engine.begin() as connection:
+        key = keys.create(connection, "browser", Role.ADMIN)
+    answer = closed.client.post("/submit", json=[REPORT] * 100, headers={"Authorization": f"Bearer {key}"})
+    assert looked_at(closed.url, tmp_path, answer.json()["task_id"], key) == []
