@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from cli.evaluate.population import EvaluationAsked
 
+KEPT = "is kept"
+"""A column while it is read, of a name that no model's column has."""
+
 TRAIN, TEST = "train", "test"
 TEST_SHARE = 0.2
 
@@ -40,7 +43,8 @@ def dataset(
 ) -> None:
     """Write the training table of MODEL: the inputs of predictions that have an outcome, with truth, weight and split.
 
-    A weight says how many predictions a row stands for, by the log of draws. The same rows make the same file.
+    A weight says how many predictions a row stands for, by the log of draws. The same rows make the same file. Rows
+    whose texts or pictures have been emptied by retention or erasure are left out, and counted.
     """
     with database("dataset") as engine:
         write(engine, asked_for(engine, model, since, without), out, test_share, clip)
@@ -51,29 +55,47 @@ def write(engine: "Engine", asked: "EvaluationAsked", out: Path, test_share: flo
     from pyarrow import parquet
 
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        table = _read(connection, asked, test_share, clip)
+        table, emptied = _read(connection, asked, test_share, clip)
+    if emptied:
+        click.echo(f"rows left out because retention or erasure has emptied their content: {emptied:,}", err=True)
     if not table.num_rows:
-        raise click.ClickException(f"{asked.spec.name} has no outcomes{' in that time' if asked.since else ''}")
+        period = " in that time" if asked.since else ""
+        raise click.ClickException(
+            f"{asked.spec.name} has no outcomes{period}{' on inputs still kept' * bool(emptied)}"
+        )
     parquet.write_table(table, out, compression="zstd")
     tests = table["split"].to_pylist().count(TEST)
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
     click.echo(f"{table.num_rows:,} rows in {out}, {tests:,} of them for testing; sha256 {digest}")
 
 
-def _read(connection: "Connection", asked: "EvaluationAsked", test_share: float, clip: float | None) -> Any:
-    """Return an Arrow table, a row for each decided prediction, in the order in which they were scored."""
+def _read(
+    connection: "Connection", asked: "EvaluationAsked", test_share: float, clip: float | None
+) -> "tuple[Any, int]":
+    """Return an Arrow table, a row for each decided prediction, in the order in which they were scored.
+
+    And how many rows are not in it because nothing is left of what was scored.
+    """
     import numpy as np
     import pyarrow as pa
 
     from cli.evaluate import population
     from cli.evaluate.training import weights_of
+    from cli.rescoring.scoring import kept_in_sql
 
-    found, table = population.read_beside(connection, asked, {}, _columns(asked))
-    chosen = found.decided & found.within
-    table = table.filter(pa.array(chosen)).append_column("weight", pa.array(weights_of(found, clip)[chosen]))
+    columns = {**_columns(asked), KEPT: (kept_in_sql(asked.spec), "boolean")}
+    found, table = population.read_beside(connection, asked, {}, columns)
+    decided = found.decided & found.within
+    chosen = decided & table[KEPT].fill_null(False).to_numpy()
+    table = (
+        table.drop_columns(KEPT)
+        .filter(pa.array(chosen))
+        .append_column("weight", pa.array(weights_of(found, clip)[chosen]))
+    )
     table = table.sort_by([("scored_at", "ascending"), ("task_id", "ascending"), ("position", "ascending")])
     split = np.where(np.arange(len(table)) < round(len(table) * (1 - test_share)), TRAIN, TEST)
-    return table.append_column("split", pa.array(split.tolist(), pa.string()))
+    table = table.append_column("split", pa.array(split.tolist(), pa.string()))
+    return table, int(decided.sum() - chosen.sum())
 
 
 def _columns(asked: "EvaluationAsked") -> dict[str, tuple[str, str]]:

@@ -199,6 +199,8 @@ class JobProgress(NamedTuple):
     scored: int
     rejected: int
     failed: int
+    deleted: int
+    """Rows that retention or an erasure has deleted since."""
 
 
 # A task that has failed because of rows which are collected waits for rescue, which sends it again without them.
@@ -209,7 +211,8 @@ tasks.{status_in(FAILURE)} AND faults IS NOT NULL AND on_invalid = '{OnInvalid.C
 _PROGRESS = text(f"""
 SELECT count(*) AS parts, coalesce(sum(n_rows), 0) AS received, coalesce(sum(cardinality(rejected)), 0) AS rejected,
     coalesce(sum(n_inputs) FILTER (WHERE tasks.{status_in(PENDING, STARTED)} OR {_AGAIN}), 0) AS waiting,
-    coalesce(sum(n_inputs) FILTER (WHERE tasks.{status_in(SUCCESS)}), 0) AS scored
+    coalesce(sum(n_inputs) FILTER (WHERE tasks.{status_in(SUCCESS)}), 0) AS scored,
+    coalesce(sum(n_inputs), 0) AS kept
 FROM job_parts LEFT JOIN tasks ON tasks.id = job_parts.task_id, jobs
 WHERE job_id = :id AND jobs.id = job_id
 """)
@@ -217,5 +220,6 @@ WHERE job_id = :id AND jobs.id = job_id
 
 async def progress(connection: AsyncConnection, job_id: UUID) -> JobProgress:
     row = (await connection.execute(_PROGRESS, {"id": job_id})).one()
-    parts, received, rejected, waiting, scored = map(int, row)
-    return JobProgress(parts, received, waiting, scored, rejected, received - rejected - waiting - scored)
+    parts, received, rejected, waiting, scored, kept = map(int, row)
+    failed, deleted = kept - waiting - scored, received - rejected - kept
+    return JobProgress(parts, received, waiting, scored, rejected, failed, deleted)

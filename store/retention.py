@@ -47,6 +47,11 @@ PersonalColumns = Mapping[str, tuple[Table, Sequence[str]]]
 """For each model that has any: its table, and the columns to be emptied."""
 
 
+def kept(table: Table, columns: Sequence[str], alias: str) -> str:
+    """Return a condition in SQL: in this row of the table, so named, none of the columns has been emptied."""
+    return " AND ".join(f'{alias}."{name}" IS DISTINCT FROM {_empty_value(table, name)}' for name in columns) or "true"
+
+
 def oldest(connection: Connection) -> datetime | None:
     """Return when the oldest task was submitted, before which there is nothing; None: there is no task."""
     at: datetime | None = connection.scalar(select(tasks.c.submitted_at).order_by(tasks.c.id).limit(1))
@@ -97,8 +102,12 @@ def _empty(begin: Begin, statement: TextClause, values: Mapping[str, Any], secon
         return connection.execute(statement, values).rowcount
 
 
+def _empty_value(table: Table, column: str) -> str:
+    return "NULL" if table.c[column].nullable else "''"
+
+
 def _emptying(table: Table, columns: Sequence[str]) -> TextClause:
-    empty = {name: "NULL" if table.c[name].nullable else "''" for name in columns}
+    empty = {name: _empty_value(table, name) for name in columns}
     return text(f"""
         UPDATE "{table.name}" SET {", ".join(f'"{name}" = {value}' for name, value in empty.items())}
         WHERE ctid = ANY(ARRAY(

@@ -224,9 +224,6 @@ def by_queue(rows: Iterable[Sequence[Any]]) -> QueueDepths:
     return {(model, priority): QueueDepth(n, int(inputs), float(age)) for model, priority, n, inputs, age in rows}
 
 
-SUMMARY = 11
-"""Columns of a task that are its own."""
-
 _SUMMARY = select(
     tasks.c.id.label("task_id"),
     tasks.c.status,
@@ -240,6 +237,8 @@ _SUMMARY = select(
     tasks.c.faults,
     tasks.c.client,
 )
+SUMMARY = len(_SUMMARY.selected_columns)
+"""Columns of a task that are its own."""
 
 
 def summaries() -> Select[*tuple[Any, ...]]:

@@ -111,7 +111,7 @@ def compare(model: str, top: str, as_json: bool) -> None:
             raise click.UsageError(f"no other version of {version.model} is live than {version.version}")
         try:
             with engine.connect() as connection:
-                found = comparison.compare(connection, version.spec, live.version, version.version, top)
+                found = comparison.compare(connection, live, version, top)
         except (NotComparable, ValueError) as error:
             sys.exit(f"millrace models: {error}")
     if as_json:

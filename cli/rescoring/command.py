@@ -60,7 +60,7 @@ def rescore(model: str, where: str, since: datetime | None, rest: float) -> None
         live = registry.live.get(version.model)
         if live is not None and live is not version and version.spec.score and done.scored:
             with engine.connect() as connection:
-                found = comparison.compare(connection, version.spec, live.version, version.version, "100%")
+                found = comparison.compare(connection, live, version, "100%")
             printed.bands(found)
 
 

@@ -12,6 +12,7 @@ from cli.evaluate.figures import top
 from cli.rescoring.scoring import NotComparable
 from evaluation.migration import MigrationMatrix, migration
 from evaluation.shadow import ShadowComparison, compare_versions
+from registry.versions import ModelVersion
 from serving.contract import Spec
 from store import version_scores
 
@@ -41,8 +42,11 @@ class VersionComparison:
 def score_of(spec: Spec, version: str) -> tuple[str, str]:
     """Return what the version says of the prediction p, in SQL, with its type: its own prediction, or its later word.
 
-    `version` is a parameter of the query, whose parameter `model` is the model.
+    `spec` is of that version, and `version` a parameter of the query, whose parameter `model` is the model. Raises
+    NotComparable.
     """
+    if spec.score is None:
+        raise NotComparable(f"{spec.name} has no output between 0 and 1, and only such scores are compared")
     own = f'p.model_version = {version} AND p."{spec.score}" IS NOT NULL'
     later = f"""(
         SELECT s.score FROM version_scores AS s
@@ -51,34 +55,33 @@ def score_of(spec: Spec, version: str) -> tuple[str, str]:
     return f'CASE WHEN {own} THEN p."{spec.score}" ELSE {later} END', "double precision"
 
 
-def compare(connection: Connection, spec: Spec, live: str, new: str, share: str) -> VersionComparison:
+def compare(connection: Connection, live: ModelVersion, new: ModelVersion, share: str) -> VersionComparison:
     """Compare the scores of all inputs that both have scored; `share` is a number of inputs or a share such as 5%.
 
     Raises NotComparable, and ValueError for a wrong share.
     """
-    if spec.score is None:
-        raise NotComparable(f"{spec.name} has no output between 0 and 1, and only such scores are compared")
     columns = {
         "place": ("uuid_send(p.task_id) || int4send(p.position)", "bytea"),
-        LIVE: score_of(spec, "%(live)s"),
-        NEW: score_of(spec, "%(new)s"),
+        LIVE: score_of(live.spec, "%(live)s"),
+        NEW: score_of(new.spec, "%(new)s"),
     }
     of_new = """p.model_version = %(new)s OR EXISTS (
         SELECT FROM version_scores AS s
         WHERE s.model = %(model)s AND s.version = %(new)s AND s.task_id = p.task_id AND s.position = p.position
     )"""
-    rest = f'FROM "{spec.table}" AS p WHERE {of_new} ORDER BY p.task_id, p.position'
-    found = copied(connection, columns, rest, {"model": spec.name, "live": live, "new": new})
+    rest = f'FROM "{new.table}" AS p WHERE {of_new} ORDER BY p.task_id, p.position'
+    found = copied(connection, columns, rest, {"model": new.model, "live": live.version, "new": new.version})
     first, second = (found[name].to_numpy().astype(np.float64) for name in (LIVE, NEW))
     both = ~np.isnan(first) & ~np.isnan(second)
     if not both.any():
         raise NotComparable(
-            f"no stored input has been scored by both {live} and {new}: run `millrace rescore {spec.name}@{new}` first"
+            f"no stored input has been scored by both {live.version} and {new.version}: "
+            f"run `millrace rescore {new.model}@{new.version}` first"
         )
     return VersionComparison(
-        live,
-        new,
-        version_scores.failures(connection, (spec.name, new)),
+        live.version,
+        new.version,
+        version_scores.failures(connection, (new.model, new.version)),
         compare_versions(first[both], second[both], top(share, int(both.sum()))),
         migration(first[both], second[both]),
         found["place"].to_numpy()[both],

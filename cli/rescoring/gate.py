@@ -81,7 +81,7 @@ def answer(connection: Connection, asked: GateQuestion) -> GateAnswer:
     """Judge by what both versions have scored. Everything is read in the connection's transaction."""
     spec = asked.asked.spec
     slices = groups.groupings(spec, [f"{groups.SLICE}:{name}" for name in asked.asked.rules.slices])
-    beside = {LIVE: score_of(spec, "%(live)s"), NEW: score_of(spec, "%(new)s")}
+    beside = {LIVE: score_of(asked.live.spec, "%(live)s"), NEW: score_of(asked.new.spec, "%(new)s")}
     values = {"live": asked.live.version, "new": asked.new.version}
     columns = {one.name: one.expression for one in slices}
     read, table = population.read_beside(connection, asked.asked, columns, beside, values)

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
-from registry.versions import ModelVersion, Registry
+from registry.versions import ModelVersion, Registry, predictions_of
 from serving.contract import Column, ModelAway, Spec
-from store import version_scores
+from store import retention, version_scores
 from store.version_scores import EVERY, FIRST, VersionScore
 from worker.scoring.loaded_models import ModelInstance
 from worker.scoring.output_validation import as_list, predict_checked
@@ -52,11 +52,16 @@ def kept_label(spec: Spec) -> str | None:
     return None if spec.label in spec.personal else spec.label
 
 
+def kept_in_sql(spec: Spec) -> str:
+    """Return a condition on the prediction p: retention has not emptied anything of its input."""
+    inputs = {column.name for column in spec.input_columns}
+    return retention.kept(predictions_of(spec), [name for name in spec.personal if name in inputs], "p")
+
+
 def _condition(spec: Spec, chosen: Chosen) -> str:
     """Leave out what retention has emptied of what people wrote or showed."""
-    emptied = (column for column in spec.input_columns if column.name in spec.personal)
     of_versions = [] if chosen.versions is None else ["p.model_version = ANY(:scored_by)"]
-    return " AND ".join([f"({chosen.condition})", *of_versions, *map(_is_kept, emptied)])
+    return " AND ".join([f"({chosen.condition})", *of_versions, kept_in_sql(spec)])
 
 
 def _values(chosen: Chosen) -> dict[str, Any]:
@@ -67,10 +72,6 @@ def _values(chosen: Chosen) -> dict[str, Any]:
 def taken_by(registry: Registry, version: ModelVersion) -> list[str]:
     """Return the versions whose inputs this one can score."""
     return [one.version for one in registry.versions_of(version.model) if version.takes_inputs_of(one)]
-
-
-def _is_kept(column: Column) -> str:
-    return f'p."{column.name}" IS NOT NULL' if column.nullable else f"p.\"{column.name}\" <> ''"
 
 
 def waiting(connection: Connection, spec: Spec, version: str, chosen: Chosen) -> int:

@@ -79,7 +79,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """How far a job is. `rows` has the numbers of those received, waiting, scored, rejected and failed."""
+    """How far a job is.
+
+    `rows` has the numbers of those received, waiting, scored, rejected, failed, and deleted since.
+    """
 
     job_id: str
     status: str

@@ -34,7 +34,7 @@ class JobStatus(StrEnum):
     RUNNING = "RUNNING"
     """It is closed, and rows wait."""
     DONE = "DONE"
-    """Every row is scored, rejected or failed."""
+    """No row waits."""
     CANCELLED = "CANCELLED"
     """It was cancelled."""
 
@@ -65,6 +65,7 @@ class JobRows(BaseModel):
     scored: int = Field(examples=[9_999])
     rejected: int = Field(description="Rows that are invalid: GET /jobs/<id>/rejects", examples=[1])
     failed: int = Field(description="Rows whose task failed, expired or was cancelled", examples=[0])
+    deleted: int = Field(description="Rows that retention or an erasure has deleted since", examples=[0])
 
 
 class JobState(BaseModel):
@@ -154,6 +155,7 @@ def _shown(row: Row[Any], progress: JobProgress, caller: Caller) -> JobState:
             scored=progress.scored,
             rejected=progress.rejected,
             failed=progress.failed,
+            deleted=progress.deleted,
         ),
         created_at=row.created_at,
         closed_at=row.closed_at,

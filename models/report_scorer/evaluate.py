@@ -1,9 +1,11 @@
 """Held-out quality of the report scorer beside a plain baseline and, on synthetic data, beside the best possible.
 
-    python -m models.report_scorer.evaluate [--data reports.csv --label label] [--json FILE] [--plot FILE.svg]
+    python -m models.report_scorer.evaluate [--data reports.csv --label label [--weight COLUMN] [--split COLUMN]]
+        [--json FILE] [--plot FILE.svg]
 
 measures the current artifact on the test part of its data: the rows that neither training nor calibration saw.
-With `--data` the file is dealt out in the same way, and its training part fits the baseline only.
+With `--data` the file is dealt out in the same way, and its training part fits the baseline only. Where rows have
+weights, each counts in every metric as often as it says.
 """
 
 import argparse
@@ -32,6 +34,13 @@ from serving.training import BadTrainingData
 DIGITS = 5
 """More would differ between processors and say nothing: the fourth already moves with another test part."""
 
+TOPS = (0.01, 0.05, 0.10)
+EPSILON = 1e-9
+"""What a sum of weights may be off by."""
+
+GIVEN = "given"
+"""In a manifest: the data said which rows test."""
+
 HEADLINE = ("roc_auc", "average_precision", "log_loss", "brier", "calibration_error")
 
 
@@ -41,45 +50,53 @@ def evaluate(scorer: ReportScorer, training: ReportDataset, test: ReportDataset)
     evaluation: dict[str, Any] = {
         "data": {"source": test.source, "sha256": test.sha256},
         "rows": len(test),
-        "positive_rate": round(float(test.label.mean()), DIGITS),
+        "positive_rate": round(float(np.average(test.label, weights=test.weight)), DIGITS),
         **({"scores": reference.of_numbers(scores)} if test.weight is None else {}),  # else it is no picture of all
-        "model": measure(test.label, scores),
-        "baseline": measure(test.label, _baseline(training, test)),
+        "model": measure(test.label, scores, test.weight),
+        "baseline": measure(test.label, _baseline(training, test), test.weight),
     }
     if test.truth is not None:
-        evaluation["ceiling"] = measure(test.label, test.truth)
+        evaluation["ceiling"] = measure(test.label, test.truth, test.weight)
     return evaluation
 
 
-def measure(label: NDArray[np.int64], score: NDArray[np.float64]) -> dict[str, Any]:
+def measure(
+    label: NDArray[np.int64], score: NDArray[np.float64], weight: NDArray[np.float64] | None = None
+) -> dict[str, Any]:
     """Return every metric of one scorer; `calibration_error` weighs each bin's gap by its rows."""
-    bins = calibration(label, score)
-    gaps = [b["rows"] * abs(b["mean_score"] - b["observed_rate"]) for b in bins]
+    weight = np.ones(len(label)) if weight is None else weight
+    bins = calibration(label, score, weight)
+    gaps = [b["weight"] * abs(b["mean_score"] - b["observed_rate"]) for b in bins]
     figures = {
-        "roc_auc": roc_auc_score(label, score),
-        "average_precision": average_precision_score(label, score),
-        "log_loss": log_loss(label, score),
-        "brier": brier_score_loss(label, score),
-        "calibration_error": sum(gaps) / len(label),
+        "roc_auc": roc_auc_score(label, score, sample_weight=weight),
+        "average_precision": average_precision_score(label, score, sample_weight=weight),
+        "log_loss": log_loss(label, score, sample_weight=weight),
+        "brier": brier_score_loss(label, score, sample_weight=weight),
+        "calibration_error": sum(gaps) / weight.sum(),
     }
-    ranked = label[np.argsort(-score, kind="stable")]
+    order = np.argsort(-score, kind="stable")
+    above = np.cumsum(weight[order])  # how many reports rank as high as this one or higher
+    tops = {share: max(1, int(np.searchsorted(above, share * above[-1] * (1 + EPSILON), "right"))) for share in TOPS}
     return {
         **{name: round(float(value), DIGITS) for name, value in figures.items()},
         "precision_at_top": {
-            f"{share:.0%}": round(float(ranked[: max(1, round(share * len(ranked)))].mean()), DIGITS)
-            for share in (0.01, 0.05, 0.10)
+            f"{share:.0%}": round(float(np.average(label[order[:rows]], weights=weight[order[:rows]])), DIGITS)
+            for share, rows in tops.items()
         },
-        "calibration": bins,
+        "calibration": [{name: value for name, value in b.items() if name != "weight"} for b in bins],
     }
 
 
-def calibration(label: NDArray[np.int64], score: NDArray[np.float64], bins: int = 10) -> list[dict[str, float]]:
+def calibration(
+    label: NDArray[np.int64], score: NDArray[np.float64], weight: NDArray[np.float64], bins: int = 10
+) -> list[dict[str, float]]:
     """Return mean score and observed rate of equally many rows at a time, lowest scores first."""
     return [
         {
             "rows": len(part),
-            "mean_score": round(float(score[part].mean()), DIGITS),
-            "observed_rate": round(float(label[part].mean()), DIGITS),
+            "weight": float(weight[part].sum()),
+            "mean_score": round(float(np.average(score[part], weights=weight[part])), DIGITS),
+            "observed_rate": round(float(np.average(label[part], weights=weight[part])), DIGITS),
         }
         for part in np.array_split(np.argsort(score, kind="stable"), bins)
         if len(part)
@@ -94,7 +111,7 @@ def _baseline(training: ReportDataset, test: ReportDataset) -> NDArray[np.float6
         PolynomialFeatures(degree=2, include_bias=False),
         LogisticRegression(max_iter=1_000),
     )
-    regression.fit(features(training.columns), training.label)
+    regression.fit(features(training.columns), training.label, logisticregression__sample_weight=training.weight)
     score: NDArray[np.float64] = regression.predict_proba(features(test.columns))[:, 1]
     return score
 
@@ -103,6 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m models.report_scorer.evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, help="labelled reports, .csv or .parquet; default: the synthetic data")
     parser.add_argument("--label", default="label", help="column of the file that is 1 for real abuse, else 0")
+    parser.add_argument("--weight", help="column of the file with how many reports a row stands for; default: itself")
+    parser.add_argument("--split", help="column of the file that is train or test; default: a fifth is drawn to test")
     parser.add_argument("--json", type=Path, help="write every figure here")
     parser.add_argument("--plot", type=Path, help="draw the reliability diagram here, as SVG")
     asked = parser.parse_args(arguments)
@@ -111,7 +130,12 @@ def main(arguments: list[str] | None = None) -> int:
         trained_on, seed = artifact.manifest["data"]["source"], artifact.manifest["data"]["seed"]
         if asked.data is None and trained_on != "synthetic":
             raise BadTrainingData(f"version {artifact.version} was trained on {trained_on}; give that file with --data")
-        data = synthesize(seed=seed) if asked.data is None else read_reports(asked.data, asked.label)
+        data = (
+            synthesize(seed=seed)
+            if asked.data is None
+            else read_reports(asked.data, asked.label, asked.weight, asked.split)
+        )
+        _require_same_deal(artifact.manifest["data"], data)
         training, _, test = split(data, seed)
     except (ArtifactMissing, BadTrainingData, TooFewRows) as problem:
         print(f"error: {problem}", file=sys.stderr)
@@ -125,6 +149,16 @@ def main(arguments: list[str] | None = None) -> int:
         bins = {name: evaluation[name]["calibration"] for name in ("model", "baseline")}
         asked.plot.write_text(reliability.draw(bins, "share of real abuse"), encoding="utf-8")
     return 0
+
+
+def _require_same_deal(trained: dict[str, Any], data: ReportDataset) -> None:
+    """Refuse to deal out anew a file that said itself which rows test: some of them have trained the artifact."""
+    if trained["sha256"] != data.sha256:
+        return
+    if trained.get("split") == GIVEN and data.held_out is None:
+        raise BadTrainingData(f"{data.source}: the artifact was trained with --split on it; give that column here, too")
+    if "stands_for" in trained and data.weight is None:
+        raise BadTrainingData(f"{data.source}: the artifact was trained with --weight on it; give that column, too")
 
 
 def table(evaluation: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ import xgboost as xgb
 from sklearn.linear_model import LogisticRegression
 
 from models.report_scorer.dataset import SEED, ReportDataset, TooFewRows, split, synthesize
-from models.report_scorer.evaluate import HEADLINE, evaluate
+from models.report_scorer.evaluate import GIVEN, HEADLINE, evaluate
 from models.report_scorer.features import FEATURES, features
 from models.report_scorer.golden import INPUTS
 from models.report_scorer.model import INTERCEPT, MODEL_FILE, SLOPE, ReportScorer, load, margins
@@ -78,6 +78,7 @@ def train(data: ReportDataset, version: str, out: Path, seed: int = SEED) -> Pat
                 "sha256": data.sha256,
                 "seed": seed,
                 **({} if data.weight is None else {"stands_for": round(float(data.weight.sum()))}),
+                **({} if data.held_out is None else {"split": GIVEN}),
             },
             "parameters": {**PARAMETERS, "rounds": ROUNDS},
             "libraries": libraries(*LIBRARIES),

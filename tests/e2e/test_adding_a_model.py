@@ -1,4 +1,4 @@
-"""docs/tutorials/your-own-model.md works as it stands: the iris model is built from the page, and answers."""
+"""docs/tutorials/model-in-the-repository.md works as it stands: the iris model is built from the page, and answers."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from sqlalchemy import text
 from store.engine import connect
 from tests.running import ROOT, Platform, free_port, temporary_open_folder
 
-PAGE = (ROOT / "docs" / "tutorials" / "your-own-model.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "tutorials" / "model-in-the-repository.md").read_text(encoding="utf-8")
 FILES = re.findall(r"^`(models/iris/[\w.]+)`\n```\w+\n(.*?)^```$", PAGE, re.M | re.S)
 COMMANDS = [
     line

@@ -65,7 +65,32 @@ FROM (
 ) AS given
 """)
 
-FIELDS = (SchemaField("id", "id", "bigint", nullable=True), SchemaField("age", "age", "bigint"))
+FIELDS = (
+    SchemaField("id", "id", "bigint", nullable=True),
+    SchemaField("age", "age", "bigint"),
+    SchemaField("note", "note", "text"),
+)
+
+
+def add_churn(engine: Engine, guesses: list[str], truths: list[str], notes: list[str]) -> None:
+    """Add a model whose outputs are labels and whose notes are personal, with predictions and their outcomes."""
+    label = (SchemaField("label", "label", "text"),)
+    rules = OutcomeRules(kinds=("left", "stayed", "moved"))
+    schema = ModelSchema("Churn", FIELDS, label, key="id", personal=("note",), outcomes=rules)
+    with engine.begin() as connection:
+        models.add_model(connection, "churn", "churn_labels")
+        values = {"runtime": "xgboost", "schema": msgspec.to_builtins(schema), "manifest": {}, "digest": b"1"}
+        models.add_version(connection, "churn", "1", ModelEvent("added", "me"), **values)
+        models.lock(connection)
+        make(connection, spec_of("churn", "churn_labels", schema))
+        found = enumerate(zip(guesses, truths, notes, strict=True), start=1)
+        rows = [{"id": UUID(int=n), "guess": guess, "truth": truth, "note": note} for n, (guess, truth, note) in found]
+        predict = """INSERT INTO churn_labels (task_id, position, id, age, note, label, model_version)
+            VALUES (:id, 0, 1, 30, :note, :guess, '1')"""
+        connection.execute(text(predict), rows)
+        state = """INSERT INTO outcomes (model, task_id, position, outcome, decided_at, everyones)
+            VALUES ('churn', :id, 0, :truth, now(), true)"""
+        connection.execute(text(state), rows)
 
 
 class World:
@@ -237,21 +262,7 @@ def test_labels_are_compared_with_the_outcomes(engine: Engine, database_url: str
     chance = np.random.default_rng(3)
     truth = chance.choice(["left", "stayed", "moved"], 200)
     guess = np.where(chance.random(200) < 0.7, truth, "stayed")
-    label = (SchemaField("label", "label", "text"),)
-    schema = ModelSchema("Churn", FIELDS, label, key="id", outcomes=OutcomeRules(kinds=("left", "stayed", "moved")))
-    with engine.begin() as connection:
-        models.add_model(connection, "churn", "churn_labels")
-        values = {"runtime": "xgboost", "schema": msgspec.to_builtins(schema), "manifest": {}, "digest": b"1"}
-        models.add_version(connection, "churn", "1", ModelEvent("added", "me"), **values)
-        models.lock(connection)
-        make(connection, spec_of("churn", "churn_labels", schema))
-        rows = [{"id": UUID(int=n + 1), "guess": str(guess[n]), "truth": str(truth[n])} for n in range(200)]
-        predict = """INSERT INTO churn_labels (task_id, position, id, age, label, model_version)
-            VALUES (:id, 0, 1, 30, :guess, '1')"""
-        connection.execute(text(predict), rows)
-        state = """INSERT INTO outcomes (model, task_id, position, outcome, decided_at, everyones)
-            VALUES ('churn', :id, 0, :truth, now(), true)"""
-        connection.execute(text(state), rows)
+    add_churn(engine, guess.tolist(), truth.tolist(), ["something"] * 200)
     done = millrace(database_url, evaluate, "--live", "churn", "--json")
     found = json.loads(done.stdout)
     assert found["naive"]["accuracy"]["value"] == pytest.approx(metrics.accuracy_score(truth, guess), abs=1e-9)
@@ -358,3 +369,14 @@ def test_a_dataset_has_inputs_truth_weight_and_a_split_by_time(url: str, world: 
     assert again.read_bytes() == out.read_bytes()
     without = millrace(url, dataset, "report_scorer", "--out", str(again), "--since", "2999-01-01T00:00Z")
     assert "no outcomes in that time" in without.output
+
+
+def test_a_dataset_leaves_out_what_retention_has_emptied(engine: Engine, database_url: str, tmp_path: Path) -> None:
+    add_churn(engine, ["left"] * 3, ["left", "moved", "stayed"], ["first", "", "third"])
+    out = tmp_path / "churn.parquet"
+    done = millrace(database_url, dataset, "churn", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert "has emptied their content: 1" in done.stderr
+    rows = parquet.read_table(out).to_pydict()
+    assert sorted(zip(rows["note"], rows["outcome"], strict=True)) == [("first", "left"), ("third", "stayed")]
+    assert "is kept" not in rows

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, text
 
-from store import old_jobs
+from store import erasing, old_jobs
 from store.engine import connect
+from store.erasing import KeyColumn
 from store.keys import Role
 from tests.conftest import NewClient
 from tests.images import eight, saved
@@ -238,6 +239,21 @@ def test_a_cancelled_job_keeps_what_is_scored(platform: Platform) -> None:
     assert platform.client.post(f"/jobs/{job}/cancel").json()["status"] == "CANCELLED"
     assert send(platform.client, job, 1, REPORTS, 13).json()["type"].endswith("job-closed")
     assert len(results(platform.client, job)) == 12
+
+
+def test_rows_that_were_erased_since_are_counted_as_deleted_and_the_others_keep_their_numbers(
+    platform: Platform, engine: Engine
+) -> None:
+    job, key = made(platform.client), f"person-{uuid4()}"
+    rows = [report(1), {**report(2), "report_id": key}, report(3)]
+    send(platform.client, job, 0, rows, 1)
+    send(platform.client, job, 1, rows[1:2], 4)  # of this task nothing is left
+    platform.client.post(f"/jobs/{job}/close")
+    done(platform.client, job)
+    with engine.begin() as connection:
+        assert erasing.erase_predictions(connection, "report_scores", [KeyColumn("report_id", key)], [], 10)
+    assert counts(done(platform.client, job)) == {"received": 4, "scored": 2, "deleted": 2}
+    assert [row["row"] for row in results(platform.client, job)] == [1, 3]
 
 
 def test_a_finished_job_is_noted_and_listed(platform: Platform) -> None:

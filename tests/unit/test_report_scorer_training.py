@@ -11,10 +11,11 @@ import pytest
 from models.report_scorer import train as training
 from models.report_scorer.dataset import ReportDataset, split, synthesize
 from models.report_scorer.evaluate import main as evaluate
+from models.report_scorer.evaluate import measure
 from models.report_scorer.features import FEATURES
 from models.report_scorer.model import load
 from models.report_scorer.reports_file import read_reports
-from serving.artifact import Artifact, sha256
+from serving.artifact import Artifact, current, sha256
 from serving.catalogue import FOLDER
 from serving.training import BadTrainingData
 
@@ -95,6 +96,37 @@ def test_weights_count_and_the_rows_of_the_split_test(tmp_path: Path, data: Repo
         scores[name] = load(made).predict(data.columns)["score"]
     assert json.loads((made / "manifest.json").read_text())["data"]["stands_for"] == round(weight.sum())
     assert np.abs(scores["plain"] - scores["weighted"]).max() > 0.001
+
+
+def test_a_weighted_row_is_measured_as_that_many_rows(data: ReportDataset) -> None:
+    times = np.where(data.columns["abuse_type"] == "PRF", 3, 1)
+    score = np.random.default_rng(1).random(len(data))
+    weighted = measure(data.label, score, times.astype(float))
+    repeated = measure(np.repeat(data.label, times), np.repeat(score, times))
+    for name in ("roc_auc", "average_precision", "log_loss", "brier"):
+        assert weighted[name] == pytest.approx(repeated[name], abs=1e-5)
+    for share, found in weighted["precision_at_top"].items():
+        assert found == pytest.approx(repeated["precision_at_top"][share], abs=0.06)  # 28 rows and more; a row is cut
+    assert measure(data.label, score) == measure(data.label, score, np.ones(len(data)))
+
+
+def test_a_file_that_says_which_rows_test_is_not_dealt_out_anew(
+    tmp_path: Path, data: ReportDataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = np.where(np.arange(len(data)) >= 1_500, "test", "train").tolist()
+    file = write(data, tmp_path / "r.parquet", weight=[2.0] * len(data), split=parts)
+    out = tmp_path / "artifacts"
+    given = ["--data", str(file), "--split", "split", "--weight", "weight"]
+    assert training.main([*given, "--out", str(out)]) == 0
+    made = current("report_scorer", out)
+    monkeypatch.setattr("models.report_scorer.evaluate.current", lambda name: made)
+    capsys.readouterr()
+    assert evaluate(given[:2]) == 2
+    assert "give that column here, too" in capsys.readouterr().err
+    assert evaluate(given[:4]) == 2
+    assert "trained with --weight" in capsys.readouterr().err
+    assert evaluate(given) == 0
+    assert " 500 held-out rows" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("column", "value", "why"), [("weight", -1.0, "no weight"), ("split", "tset", "no part")])
