@@ -69,11 +69,8 @@ def test_every_file_that_a_page_names_is_there() -> None:
     tests = {Path(name).name for name in tracked("tests")}
     places = re.compile(r"`((?:[a-z_]+/)[\w./-]+\.(?:py|yml|yaml|conf|acl|sql|env|ini))(?:::\w+)?`")
     for name in PAGES:
-        if name in (
-            "CHANGELOG.md",
-            "docs/tutorials/model-in-the-repository.md",
-        ):  # files that were, and files to be made
-            continue
+        if name in ("CHANGELOG.md", "docs/tutorials/model-in-the-repository.md"):
+            continue  # they name files that were, and files to be made
         text = FENCED.sub("", (ROOT / name).read_text(encoding="utf-8"))
         for place in places.findall(text):
             found = [ROOT / place, ROOT / name / ".." / place, ROOT / "tests" / place]
