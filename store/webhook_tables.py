@@ -40,9 +40,9 @@ event_webhooks = Table(
         "id", Uuid, primary_key=True, server_default=func.gen_random_uuid(), comment="the event's, for its receiver"
     ),
     Column("job_id", Uuid, ForeignKey("jobs.id", ondelete="CASCADE"), unique=True, comment="the job whose end it is"),
-    Column("type", Text, comment="what happened: job.done or job.cancelled; null: nothing yet"),
+    Column("type", Text, comment="what happened, such as job.done or model.promoted; null: nothing yet"),
     Column("data", JSONB, comment="what its receiver is told of it"),
-    Column("client", Text, comment="whose secret signs it; null: AUTH was off"),
+    Column("client", Text, comment="whose secret signs it; null: AUTH was off, or it is about a model"),
     Column("url", Text, nullable=False, comment="may hold a secret of its receiver"),
     Column("happened_at", DateTime(timezone=True), comment="when it did"),
     Column("attempts", SmallInteger, nullable=False, server_default="0", comment="how often the URL was called"),

@@ -4,6 +4,7 @@ PostgreSQL knows which callbacks are due. Announcements only make delivery quick
 """
 
 import asyncio
+import sys
 from collections import Counter as Tally
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker.address import explain
-from store import webhooks
+from store import model_notices, webhooks
 from store.engine import WatchedEngine, connect
 from store.settings import StoreSettings
 from store.webhooks import AttemptEnded, DueWebhook, Webhooks
@@ -26,6 +27,7 @@ from webhooks.network import CheckedNetwork
 from webhooks.posting import Event, Poster, WebhookResponse
 from webhooks.retries import next_attempt
 from webhooks.settings import DeliverySettings, WebhookSettings
+from webhooks.urls import UrlRefused, target
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +69,7 @@ class Deliverer:
         self._poster = poster
         self._lease = timedelta(seconds=settings.webhook_timeout_seconds) + LEASE_MARGIN
         self._sweep_every = settings.webhook_sweep_seconds
+        self._model_url = settings.model_webhook_url and settings.model_webhook_url.get_secret_value()
         self._sweep_at = 0.0
         self._max_in_flight = max_in_flight
         self._running: dict[asyncio.Task[None], str] = {}
@@ -141,6 +144,8 @@ class Deliverer:
                 webhooks.settle(connection, ended)
             if sweeping:
                 webhooks.sweep(connection)
+                if self._model_url:
+                    model_notices.note(connection, self._model_url)
             elif announced:
                 webhooks.make_due(connection, announced)
             return webhooks.claim(connection, lease=self._lease, limit=free, busy=busy) if free > 0 else []
@@ -190,9 +195,21 @@ def _named(due: DueWebhook) -> dict[str, str]:
     return {"task_id" if due.kind is Webhooks.OF_TASKS else "event_id": str(due.id), "host": due.host}
 
 
+def _check(url: str, settings: WebhookSettings) -> None:
+    """End the program where MODEL_WEBHOOK_URL cannot be called."""
+    if not settings.keys:
+        sys.exit("MODEL_WEBHOOK_URL: set WEBHOOK_SECRET, too, which signs what is told")
+    try:
+        target(url, allow_private=settings.webhook_allow_private)
+    except UrlRefused as refused:
+        sys.exit(f"MODEL_WEBHOOK_URL: {refused}")
+
+
 def deliverer(listen: Callable[[], AsyncIterator[list[str]]], registry: CollectorRegistry) -> Deliverer:
     """Make one from the settings; `listen` yields the ids of tasks that have ended."""
     settings, delivery = WebhookSettings(), DeliverySettings()
+    if delivery.model_webhook_url is not None:
+        _check(delivery.model_webhook_url.get_secret_value(), settings)
     network = CheckedNetwork(allow_private=settings.webhook_allow_private)
     poster = Poster(
         settings.keys, network, delivery.webhook_timeout_seconds, allow_private=settings.webhook_allow_private

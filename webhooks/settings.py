@@ -36,6 +36,10 @@ class DeliverySettings(BaseSettings):
     webhook_timeout_seconds: float = Field(
         default=15, gt=0, le=60, description="seconds within which a receiver must answer"
     )
+    model_webhook_url: SecretStr | None = Field(
+        default=None,
+        description="told when a version goes live, the gate refuses one, or a column drifts; may hold a secret",
+    )
     webhook_sweep_seconds: float = Field(
         default=15, gt=0, description="seconds between two searches for ended tasks that Redis did not announce"
     )
