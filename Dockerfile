@@ -111,7 +111,7 @@ COPY alembic.ini ./
 COPY broker broker
 COPY cli/__init__.py cli/database.py cli/keys.py cli/passwords.py cli/redact.py cli/replay.py cli/sql.py cli/
 COPY cli/retain.py cli/retention_settings.py cli/exported_days.py cli/forget.py cli/erasing.py cli/held_inputs.py cli/cached_outputs.py cli/
-COPY cli/drift.py cli/compared_columns.py cli/dataset.py cli/shadow.py cli/
+COPY cli/drift.py cli/compared_columns.py cli/dataset.py cli/explain.py cli/shadow.py cli/
 COPY cli/evaluate cli/evaluate
 COPY cli/models cli/models
 COPY cli/rescoring cli/rescoring

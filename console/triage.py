@@ -20,6 +20,8 @@ from handler.routes import triage as api
 from handler.submit import validation
 from handler.triage.holding import HeldPrediction, holding
 from handler.triage.leases import lease
+from serving.explanation import explained_columns
+from store import explanations
 
 LOW, FULL = 3, 5
 """With script, a reviewer who holds fewer than `LOW` predictions gets more, up to `FULL`: they are loaded ahead."""
@@ -137,15 +139,35 @@ async def _values(visit: Visit, asked: Desk, have: set[int]) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat()
     shared = {"desk": asked, "spec": asked.model.spec, "rules": asked.model.rules, "now": now}
     if asked.reviewer is None:
-        return {**shared, "predictions": [], "others": 0, "last": None, "last_input": None}
+        return {**shared, "predictions": [], "parts": {}, "others": 0, "last": None, "last_input": None}
     found = await holding(visit.services, asked.model, asked.reviewer)
     mine: Sequence[HeldPrediction] = [one for one in found.held if one.filter == asked.filter]
+    new = [one for one in mine if one.lease not in have]
     return {
         **shared,
-        "predictions": [one for one in mine if one.lease not in have],
+        "predictions": new,
+        "parts": await _parts(visit, asked, new),
         "others": len(found.held) - len(mine),
         "last": found.last,
         "last_input": found.last_input,
+    }
+
+
+async def _parts(visit: Visit, asked: Desk, held: Sequence[HeldPrediction]) -> dict[int, list[tuple[str, float]]]:
+    """Return by lease what each shown score is made of, the largest part first, where somebody computed it."""
+    seen = {(one.place.task_id, one.place.position): one.lease for one in held if one.score is not None}
+    if not seen:
+        return {}
+    async with visit.services.engine.connect() as connection:
+        rows = await explanations.of_places(connection, list(seen))
+    spec = asked.model.spec
+    names = [spec.public_names[name] for name in explained_columns(spec)]
+    return {
+        seen[row.task_id, row.position]: sorted(
+            zip(names, row.contributions, strict=True), key=lambda one: -abs(one[1])
+        )
+        for row in rows
+        if len(row.contributions) == len(names)  # or it is of a version with other columns
     }
 
 

@@ -8,9 +8,10 @@ import lightgbm as lgb
 import numpy as np
 
 from runtimes.description import DescribedFeature, Description, Output
-from runtimes.tabular import TabularOptions, matrix, options_of, outputs
+from runtimes.tabular import TabularOptions, contributions, matrix, options_of, outputs
 from serving.artifact import Artifact
 from serving.contract import Columns
+from serving.explanation import Contributions
 
 FILE = "model.txt"
 UNNAMED = re.compile(r"Column_[0-9]+")
@@ -50,6 +51,15 @@ class LightGBMModel:
     def predict(self, columns: Columns) -> dict[str, Any]:
         rows = matrix(columns, self._options.features, np.float64)
         return outputs(np.asarray(self._booster.predict(rows, num_threads=1)), self._options)
+
+    def explain(self, columns: Columns) -> Contributions:
+        """Return exact Shapley values of the trees (Lundberg et al., Nature Machine Intelligence 2020)."""
+        rows = matrix(columns, self._options.features, np.float64)
+        given = np.asarray(self._booster.predict(rows, pred_contrib=True, num_threads=1))
+        if self._options.output != "classes":
+            return contributions(given, self._options)
+        by_class = given.reshape(len(rows), len(self._options.classes), -1)
+        return contributions(by_class, self._options, by_class.sum(axis=2))
 
 
 def load(found: Artifact) -> LightGBMModel:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.contract import Columns, Values
+from serving.explanation import Contributions
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -63,6 +64,20 @@ def outputs(given: Matrix, options: TabularOptions) -> dict[str, Any]:
     names = [[options.classes[place] for place in row] for row in best_first.tolist()]
     values = ([row[0] for row in names], sorted_rows[:, 0].copy(), names, sorted_rows.tolist())
     return dict(zip(options.outputs, values, strict=True))
+
+
+def contributions(given: NDArray[Any], options: TabularOptions, scores: Matrix | None = None) -> Contributions:
+    """Return what a library gives for (inputs, features and the base), with classes between the two if there are any.
+
+    Of several classes, `scores` (inputs, classes) say which one each input was given.
+    """
+    values = np.asarray(given, dtype=np.float64)
+    if scores is not None:
+        values = values[np.arange(len(values)), np.asarray(scores).argmax(axis=1)]
+    columns: dict[str, NDArray[np.float64]] = {}
+    for place, feature in enumerate(options.features):
+        columns[feature.column] = columns.get(feature.column, 0.0) + values[:, place]
+    return Contributions(columns, values[:, -1])
 
 
 def options_of(manifest: Mapping[str, Any]) -> TabularOptions:

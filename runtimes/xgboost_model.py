@@ -10,9 +10,10 @@ import numpy as np
 import xgboost as xgb
 
 from runtimes.description import DescribedFeature, Description, FeatureKind, NotSupported, Output
-from runtimes.tabular import Matrix, TabularOptions, matrix, options_of, outputs
+from runtimes.tabular import Matrix, TabularOptions, contributions, matrix, options_of, outputs
 from serving.artifact import Artifact
 from serving.contract import Columns
+from serving.explanation import Contributions
 
 FILE = "model.ubj"
 
@@ -89,6 +90,18 @@ class XGBoostModel:
             validate_features=False,
         )
         return outputs(_softmax(given) if softmax else given, self._options)
+
+    def explain(self, columns: Columns) -> Contributions:
+        """Return exact Shapley values of the trees (Lundberg et al., Nature Machine Intelligence 2020)."""
+        rows = xgb.DMatrix(
+            matrix(columns, self._options.features, np.float32), feature_types=self._booster.feature_types
+        )
+        given = self._booster.predict(
+            rows, pred_contribs=True, iteration_range=self._rounds, validate_features=False, strict_shape=True
+        )
+        if self._options.output != "classes":
+            return contributions(given[:, 0], self._options)
+        return contributions(given, self._options, given.sum(axis=2))
 
 
 def _rounds(booster: xgb.Booster) -> tuple[int, int]:

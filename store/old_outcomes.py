@@ -1,4 +1,4 @@
-"""What retention and erasure do to outcomes, draws and other versions' scores: they go with their predictions."""
+"""What retention and erasure do to outcomes, draws, other versions' scores, explanations: they go with predictions."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ ROWS = 2_000
 SECONDS = 60.0
 """How long a statement may take."""
 
-TABLES = ("outcomes", "draws", "version_scores")
+TABLES = ("outcomes", "draws", "version_scores", "explanations")
 
 _OF_PLACES = """
 DELETE FROM {table} AS o USING unnest(CAST(:task_ids AS uuid[]), CAST(:positions AS integer[])) AS g (task_id, position)

@@ -1,6 +1,7 @@
-"""What versions that are not live say of stored inputs, and whether the gate lets one take the live one's place."""
+"""What is computed of stored inputs later: other versions' scores, what scores are made of, the gate's reports."""
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     Column,
@@ -36,6 +37,23 @@ version_scores = Table(
     Index("version_scores_of_task", "task_id", "position"),
     info=ANALYST_READS | app_may("SELECT"),
     comment="What a version that was not live says of stored inputs, beside their predictions",
+)
+
+explanations = Table(
+    "explanations",
+    metadata,
+    Column("task_id", Uuid, primary_key=True, comment="the task of the prediction, as in tasks.id"),
+    Column("position", Integer, primary_key=True, autoincrement=False, comment="place of the prediction in its task"),
+    Column("base", Double, nullable=False, comment="what the version says on average, in log odds or its own unit"),
+    Column(
+        "contributions",
+        ARRAY(Double),
+        nullable=False,
+        comment="what each input column adds to base, in the order of the table's columns, without the key",
+    ),
+    Column("explained_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="when"),
+    info=ANALYST_READS | app_may("SELECT"),
+    comment="What predictions are made of, by the version that made them: see `millrace explain`",
 )
 
 gate_reports = Table(

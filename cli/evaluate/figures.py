@@ -56,7 +56,10 @@ class Evaluated:
 def top(word: str, predictions: int) -> int:
     """Return how many predictions a top is: a number, or a share such as 5% rounded up. Raises ValueError."""
     share = word.endswith("%")
-    number = float(word.removesuffix("%"))
+    try:
+        number = float(word.removesuffix("%"))
+    except ValueError:
+        number = 0.0
     if not number > 0 or (share and number > 100) or (not share and not number.is_integer()):
         raise ValueError(f"{word!r} is no number of predictions and no share of them such as 5%")
     return min(predictions, ceil(predictions * number / 100) if share else int(number))

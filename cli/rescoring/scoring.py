@@ -117,10 +117,8 @@ def rescore(
 def predict(loaded: ModelInstance, rows: Sequence[Row[Any]]) -> list[VersionScore]:
     """Predict rows of (task_id, position, *inputs). Where that fails, halve them until the bad one stands alone."""
     spec = loaded.spec
-    values = zip(*(row[2:] for row in rows), strict=True)
-    columns = {column.name: _decoded(column, given) for column, given in zip(spec.input_columns, values, strict=True)}
     try:
-        outputs = predict_checked(spec, loaded.predictor, columns)
+        outputs = predict_checked(spec, loaded.predictor, as_columns(spec, rows))
     except (ModelAway, MemoryError, OSError):
         raise  # they say nothing of the inputs
     except Exception as error:
@@ -138,6 +136,12 @@ def predict(loaded: ModelInstance, rows: Sequence[Row[Any]]) -> list[VersionScor
         VersionScore(row.task_id, row.position, None if one is None else float(one), guess, None)
         for row, one, guess in zip(rows, scores, labels, strict=True)
     ]
+
+
+def as_columns(spec: Spec, rows: Sequence[Row[Any]]) -> dict[str, list[Any]]:
+    """Return the inputs of rows of (task_id, position, *inputs) as the model takes them."""
+    values = zip(*(row[2:] for row in rows), strict=True)
+    return {column.name: _decoded(column, given) for column, given in zip(spec.input_columns, values, strict=True)}
 
 
 def _decoded(column: Column, values: Sequence[Any]) -> list[Any]:

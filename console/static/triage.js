@@ -77,6 +77,7 @@
     current = article;
     begin.hidden = true;
     article.hidden = false;
+    if (explained) article.querySelector(".parts")?.setAttribute("open", "");
     if (focus) article.querySelector("h2").focus({ preventScroll: true });
     if (focus) desk.scrollIntoView({ block: "nearest" });
     seen();
@@ -119,6 +120,13 @@
     add("undo", { lease, decided_at });
   }
 
+  let explained = false; // stays as it is from one report to the next
+  function explain() {
+    const parts = current?.querySelector(".parts");
+    if (!parts) return say("Nobody has computed what this score is made of, or the score is hidden.");
+    explained = parts.open = !parts.open;
+  }
+
   function walk(by) {
     const all = articles(), next = all[all.indexOf(current) + by];
     if (current && next) display(next);
@@ -142,6 +150,7 @@
     if (Date.now() - going < 1500) return void (going = 0);
     if (event.key === "g") going = Date.now();
     else if (event.key === "u") undo();
+    else if (event.key === "e") explain();
     else if (event.key === "j") walk(1);
     else if (event.key === "k") walk(-1);
     else if (event.key === "s" && current) leave("skip", {});

@@ -215,6 +215,16 @@ class Readiness(BaseModel):
     )
 
 
+class Explanations(BaseModel):
+    """How much each input column has added to the scores, in log odds where these are probabilities.
+
+    Base and contributions of an input add up to its score. Each is null for an input that is not explained.
+    """
+
+    base: list[float | None] = Field(description="What the version says on average", examples=[[-2.5]])
+    contributions: dict[str, list[float | None]] = Field(examples=[{"popularity": [0.8]}])
+
+
 @per_spec
 def finished_task(spec: Spec) -> type[TaskSummary]:
     """Describe a task of this model. If it has succeeded, it has a list for each output field, in the inputs' order."""
@@ -233,6 +243,7 @@ def finished_task(spec: Spec) -> type[TaskSummary]:
             examples=[["report_id"]],
         ),
     )
+    fields["explanations"] = (Explanations, Field(default=None, description="With `?explain=true`"))
     fields["model"] = (Literal[spec.name], Field(examples=[spec.name]))
     name = "".join(word.capitalize() for word in spec.name.split("_")) + "Task"
     return create_model(name, __base__=TaskSummary, **fields)

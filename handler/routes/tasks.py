@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from handler.answer.bodies import Accepted, TaskPage, TaskSummary, any_task
+from handler.answer.explanations import explained
 from handler.answer.row_formats import preferred
 from handler.answer.tasks import summary
 from handler.auth.caller import CHANGERS, EVERY_ROLE
@@ -37,7 +38,8 @@ def operations(specs: Mapping[str, Spec]) -> list[Operation]:
     page = success(TaskPage, "One page of tasks, newest first")
     unknown = ProblemKind.UNKNOWN_TASK
     cancel, replay = (unknown, ProblemKind.TASK_ENDED), (unknown, ProblemKind.TASK_NOT_FAILED)
-    prefer, filters = {"parameters": [_PREFER]}, {"parameters": described_parameters(TaskFilter)}
+    prefer = {"parameters": [_PREFER, *described_parameters(TaskDetails)]}
+    filters = {"parameters": described_parameters(TaskFilter)}
     busy, one = (ProblemKind.LISTS_BUSY,), "/task/{task_id}"
     return [
         Operation(
@@ -60,12 +62,23 @@ async def read_task(request: ApiRequest, services: Services, client: str | None)
     """
     task_id = id_in(request, "task_id")
     TASK_ID.set(task_id)
+    explain = bool(request.query_params) and validated(TaskDetails, request.query_params).explain
     prefer = request.headers.getlist("prefer") if b"prefer" in request.index else []
     wait = _wait(",".join(prefer))
     task = await services.tasks.read(task_id, request.caller, wait or 0)
     if (media_type := preferred(request)) is not None:
         return await rows_of(request, services, task, media_type, wait or 0)
+    if explain and task["status"] == Status.SUCCESS:
+        task["explanations"] = await explained(services, task, request.caller)
     return JsonResponse(task, {"Vary": "Accept, Prefer"} | ({"Preference-Applied": f"wait={wait}"} if wait else {}))
+
+
+class TaskDetails(BaseModel):
+    """What a task is to be shown with; other parameters are ignored, as they were before there was one."""
+
+    explain: bool = Field(
+        False, description="Add what `millrace explain` has found its scores to be made of", examples=[True]
+    )
 
 
 async def cancel_task(request: ApiRequest, services: Services, client: str | None) -> Response:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.report_scorer.features import FEATURES, features
 from serving.artifact import ModelMismatch
+from serving.explanation import Contributions
 
 MODEL_FILE = "model.ubj"
 SLOPE, INTERCEPT = "calibration_slope", "calibration_intercept"
@@ -47,6 +48,13 @@ class ReportScorer:
         margin = margins(self._booster, matrix)
         score = 1 / (1 + np.exp(-(self._slope * margin + self._intercept)))
         return {"score": score.round(DECIMALS)}
+
+    def explain(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> Contributions:
+        """Return exact Shapley values of the trees, calibrated as the score is: in log odds."""
+        matrix = xgb.DMatrix(features(columns), feature_names=list(FEATURES), nthread=1)
+        values = self._slope * self._booster.predict(matrix, pred_contribs=True).astype(np.float64)
+        named = dict(zip(FEATURES, values.T, strict=False))  # the last is the base
+        return Contributions(named, values[:, -1] + self._intercept)
 
 
 def margins(booster: xgb.Booster, matrix: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,13 +1,16 @@
 """The HTTP interface as a client sees it, on a platform that is whole."""
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from cli.explain import explain
 from serving.catalogue import specs
 from tests.running import REPORT, Platform
 
@@ -48,6 +51,29 @@ def test_ten_thousand_reports_are_one_task(platform: Platform) -> None:
     task = platform.finished(platform.submit(*[REPORT | {"report_text_len": n} for n in range(10_000)]))
     assert task["status"] == "SUCCESS"
     assert len(task["score"]) == task["n_inputs"] == 10_000  # type: ignore[arg-type]
+
+
+def test_a_task_tells_what_its_scores_are_made_of_when_asked(platform: Platform) -> None:
+    reports = [REPORT | {"report_id": f"made-of-{number}", "popularity": number} for number in range(3)]
+    task_id = platform.submit(*reports)
+    score = platform.finished(task_id)["score"]
+    path = f"/task/{task_id}"
+    assert "explanations" not in platform.client.get(path).json()
+    none = platform.client.get(path, params={"explain": "true"}).json()["explanations"]
+    assert none["base"] == [None] * 3
+    where = ["report_scorer", "--where", "report_id IN ('made-of-0', 'made-of-2')"]
+    run = CliRunner().invoke(
+        explain, where, env={"DATABASE_URL": platform.database_url}, help_option_names=["-h", "--help"]
+    )
+    assert run.exit_code == 0, run.output
+    found = platform.client.get(path, params={"explain": "true"}).json()["explanations"]
+    assert set(found["contributions"]) == set(REPORT)
+    assert found["base"][1] is None
+    for place in (0, 2):
+        margin = found["base"][place] + sum(part[place] for part in found["contributions"].values())
+        assert 1 / (1 + math.exp(-margin)) == pytest.approx(score[place], abs=1e-5)  # type: ignore[index]
+    wrong = platform.client.get(path, params={"explain": "maybe"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["parameter"]) == (422, "explain")
 
 
 def test_predict_answers_with_the_finished_task(platform: Platform) -> None:

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
+from cli.explain import explain
 from store import keys
 from store.engine import connect
 from store.keys import Role
@@ -138,6 +140,29 @@ def test_a_decision_is_stored_and_leads_to_the_next_report(
         page = desk.post("decide", **form_of(page), outcome="abuse")
     assert "Nothing is left" in page.text
     assert len(said(platform, desk)) == 3
+
+
+def test_what_a_score_is_made_of_is_shown_unless_the_score_is_hidden(
+    platform: Platform, owner: Engine, desks: Callable[[int], NewDesk]
+) -> None:
+    desk = desks(12)("ada")
+    run = CliRunner().invoke(
+        explain, ["report_scorer"], env={"DATABASE_URL": platform.database_url}, help_option_names=["-h", "--help"]
+    )
+    assert run.exit_code == 0, run.output
+    seen = set()
+    page = desk.post("next")
+    while found := leases(page):
+        policy = draw(owner, found[0]).policy
+        assert ("What the score is made of" in page.text) == (policy == "ranked")
+        if policy == "ranked":
+            parts = re.findall(r'<td class="n">([+-]\d+\.\d\d)</td>', page.html)
+            assert len(parts) == 5
+            sizes = [abs(float(part)) for part in parts]
+            assert sizes == sorted(sizes, reverse=True)
+        seen.add(policy)
+        page = desk.post("decide", **form_of(page), outcome="abuse")
+    assert "ranked" in seen
 
 
 def test_a_repeated_decision_is_stored_once_and_another_one_corrects_it(

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
+from cli.explain import explain
 from cli.models.group import models
 from cli.rescoring.command import rescore
 from registry import administration, gate
@@ -263,3 +264,39 @@ def test_what_failed_is_tried_again_and_may_pass(database_url: str, engine: Engi
     assert f"{INPUTS:,} inputs scored, 0 of them failed" in done.output, done.output
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM version_scores WHERE error IS NOT NULL")).scalar_one() == 0
+
+
+def test_predictions_are_explained_once_and_the_explanations_go_with_them(
+    engine: Engine, database_url: str, stored: dict[str, Any]
+) -> None:
+    top = millrace(database_url, explain, "report_scorer", "--top", "100")
+    assert top.exit_code == 0, top.output
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT e.*, score FROM explanations AS e JOIN report_scores USING (task_id)"))
+        found = rows.all()
+        highest = sorted(stored["score"], reverse=True)[99]
+    assert len(found) == sum(score >= highest for score in stored["score"]), "the 100 highest, and those equal to them"
+    assert min(row.score for row in found) == highest
+    for row in found:
+        assert 1 / (1 + np.exp(-row.base - sum(row.contributions))) == pytest.approx(row.score, abs=1e-5)
+        assert len(row.contributions) == 5
+    rest = millrace(database_url, explain, "report_scorer", "--where", "popularity > 2")
+    again = millrace(database_url, explain, "report_scorer", "--where", "popularity > 2")
+    assert "0 predictions explained" in again.stdout, rest.output
+    with engine.begin() as connection:
+        first = found[0].task_id
+        old_outcomes.erase(connection, {(first, 0)})
+        left = "SELECT count(*) FROM explanations WHERE task_id = :first"
+        assert connection.scalar(text(left), {"first": first}) == 0
+
+
+def test_what_cannot_be_explained_says_why(database_url: str, engine: Engine) -> None:
+    for arguments, words in (
+        (["text_classifier"], "cannot say what its scores are made of; XGBoost and LightGBM can"),
+        (["report_scorer", "--top", "many"], "--top: 'many' is no number of predictions"),
+        (["report_scorer", "--where", "no_such_column = 1"], "no_such_column"),
+        (["nobody"], "there is no model"),
+    ):
+        done = millrace(database_url, explain, *arguments)
+        assert done.exit_code != 0, arguments
+        assert words in done.output, done.output
