@@ -49,6 +49,7 @@ evaluations = Table(
         JSONB(none_as_null=True),
         comment="labels, and counts with a row for each true one; null: the model has a target",
     ),
+    Column("pictures", JSONB(none_as_null=True), comment="of all predictions: name to SVG; null: of a group"),
     Index("evaluations_last", "model", "grouping", "computed_at"),
     info=ANALYST_READS | app_may("SELECT"),
     comment="How good models were on live traffic, a row for each group of a run of `millrace evaluate --live`",

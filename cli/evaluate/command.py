@@ -98,7 +98,7 @@ def evaluate(
         found = list(figures.evaluate(read, asked, grouped, tops))
         if store and not since and not without:
             with engine.begin() as connection:
-                evaluations.add(connection, [stored.row(model, one.summary) for one in found])
+                evaluations.add(connection, [stored.row(model, one) for one in found])
     if as_json:
         for one in found:
             click.echo(json.dumps(plain(one.summary), ensure_ascii=False))
@@ -106,7 +106,7 @@ def evaluate(
         print_table(printed.COLUMNS, [line for one in found for line in printed.lines(one.summary)])
     if plot is not None:
         plot.mkdir(parents=True, exist_ok=True)
-        count = sum(len(drawn.draw(one, plot)) for one in found)
+        count = sum(len(drawn.write(one, plot)) for one in found)
         click.echo(f"{count} pictures in {plot}", err=True)
 
 

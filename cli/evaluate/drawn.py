@@ -1,4 +1,4 @@
-"""Writes the pictures of a group's figures."""
+"""Draws the pictures of a group's figures."""
 
 import re
 from pathlib import Path
@@ -9,8 +9,8 @@ from evaluation.labels import LabelEvaluation
 from evaluation.pictures import confusion, curves, reliability
 
 
-def draw(found: Evaluated, folder: Path) -> list[Path]:
-    """Write SVG files into the folder, by kind of picture and group; return them."""
+def pictures_of(found: Evaluated) -> dict[str, str]:
+    """Return SVG by kind of picture."""
     binary = {name: one for name, one in found.details.items() if isinstance(one, BinaryEvaluation)}
     labels = {name: one for name, one in found.details.items() if isinstance(one, LabelEvaluation)}
     pictures: dict[str, str] = {}
@@ -21,9 +21,14 @@ def draw(found: Evaluated, folder: Path) -> list[Path]:
         pictures["reliability"] = reliability.draw(bins, "share with the target outcome")
     for name, one in labels.items():
         pictures[f"confusion-{name}"] = confusion.draw(one.labels, one.confusion)
+    return pictures
+
+
+def write(found: Evaluated, folder: Path) -> list[Path]:
+    """Write the pictures into the folder, by kind and group; return the files."""
     group = re.sub(r"\W+", "-", f"{found.summary.by}-{found.summary.group}").strip("-")
     written = []
-    for name, svg in pictures.items():
+    for name, svg in pictures_of(found).items():
         written.append(folder / f"{group}-{name}.svg")
         written[-1].write_text(svg, encoding="utf-8")
     return written

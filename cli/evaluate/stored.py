@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from cli.evaluate.figures import GroupEvaluation
+from cli.evaluate.drawn import pictures_of
+from cli.evaluate.figures import Evaluated
+from cli.evaluate.groups import ALL
 from evaluation.artefact import as_json
 
 
-def row(model: str, found: GroupEvaluation) -> dict[str, Any]:
+def row(model: str, evaluated: Evaluated) -> dict[str, Any]:
+    found = evaluated.summary
     weighted = None if found.weighted is None else as_json(found.weighted)
     confusion = {"labels": found.labels, "counts": found.confusion} if found.labels else None
     return {
@@ -22,4 +25,5 @@ def row(model: str, found: GroupEvaluation) -> dict[str, Any]:
         "naive": as_json(found.naive),
         "weighted": weighted,
         "confusion": confusion,
+        "pictures": pictures_of(evaluated) if found.by == ALL else None,
     }

@@ -1,6 +1,7 @@
 """`millrace evaluate --live` against a real database: the figures of stored predictions, outcomes and draws."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,9 @@ def test_what_was_stored_last_is_served(
         groups(url, "--since", "2026-02-09T00:00:00Z")
         groups(url, "--no-store", "--by", "week")
         assert site.client.get(path, params={"by": "week"}).status_code == 404
+        page = site.client.get("/console/models/report_scorer").text
+        pictures = re.findall("<title>([^<]+)</title>", page[page.index("On live traffic") :])
+        assert sorted(pictures) == ["Precision and recall", "ROC curve", "Reliability diagram"]
         served = site.client.get(path, params={"by": "all,version,slice"}).json()
         assert {one["group"]: one["naive"] for one in served["groups"]} == {
             name: one["naive"] for name, one in printed.items()
