@@ -1,7 +1,9 @@
 """The questions about outputs and their changes in store/analytics: exact answers, worked out by hand."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+
+from sqlalchemy import text
 
 from store import drift
 from tests.seeding import DAY, HOUR, MILLISECOND, Seed
@@ -27,6 +29,28 @@ def test_urgent_by_week_counts_what_reaches_a_threshold(seed: Seed) -> None:
         ((seed.week - WEEK).date(), "MSG", 1, Decimal("0.2000"), 0, none, 0, none),
         (seed.week.date(), "MSG", 3, Decimal("0.6300"), 2, Decimal("66.67"), 1, Decimal("33.33")),
         (seed.week.date(), "PRF", 1, Decimal("0.9500"), 1, all_of_them, 1, all_of_them),
+    ]
+
+
+def test_precision_by_week_is_that_of_what_was_reviewed(seed: Seed) -> None:
+    def reviewed(score: float, at: datetime, outcome: str | None, version: str = "1.0.0") -> None:
+        task_id = seed.report(score, at, model_version=version)
+        row = {"id": task_id, "outcome": outcome, "at": at}
+        state = """INSERT INTO outcomes (model, task_id, position, outcome, decided_at, everyones)
+            VALUES ('report_scorer', :id, 0, :outcome, :at, true)"""
+        if outcome:
+            seed.connection.execute(text(state), row)
+
+    for outcome in ("abuse", "abuse", "not_abuse", None):
+        reviewed(0.5, seed.week, outcome)
+    reviewed(0.49, seed.week, "abuse")
+    reviewed(0.9, seed.week - WEEK, None)
+    reviewed(0.9, seed.week - WEEK, "unclear", "1.1.0")
+    reviewed(0.9, seed.week - 12 * WEEK, "abuse")
+    assert [tuple(row.values()) for row in seed.ask("precision-by-week")] == [
+        ((seed.week - WEEK).date(), "1.0.0", 1, 0, 0, None),
+        ((seed.week - WEEK).date(), "1.1.0", 1, 1, 0, Decimal("0.00")),
+        (seed.week.date(), "1.0.0", 4, 3, 2, Decimal("66.67")),
     ]
 
 
