@@ -78,6 +78,11 @@ for (const colorScheme of ["light", "dark"])
     await page.waitForFunction(() => document.querySelectorAll("article").length >= 3);
     await accessible(page, `desk ${colorScheme}`);
     await page.screenshot({ path: `${folder}/desk-${colorScheme}.png` });
+    while (!(await page.locator("article:visible .score strong").count())) await page.keyboard.press("j"); // not a blind one
+    await page.keyboard.press("e");
+    expect("e shows what the score is made of", await page.locator("article:visible .parts[open] td").first().isVisible());
+    await accessible(page, `explained ${colorScheme}`);
+    await page.screenshot({ path: `${folder}/explained-${colorScheme}.png` });
     const first = await open(page);
     await page.keyboard.press("1");
     const second = await open(page);

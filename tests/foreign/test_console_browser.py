@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import Engine
 
+from cli.explain import explain
 from store import keys
 from store.keys import Role
 from tests.foreign.installed import HERE, run
@@ -17,6 +19,13 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 """Debian's package `chromium`; the packages of npm bring no browser."""
 
 HOSTILE = "\"'><img src=x onerror=alert(1)></title><script>alert(1)</script>"
+
+
+def explained(database_url: str) -> None:
+    done = CliRunner().invoke(
+        explain, ["report_scorer"], env={"DATABASE_URL": database_url}, help_option_names=["-h", "--help"]
+    )
+    assert done.exit_code == 0, done.output
 
 
 def looked_at(url: str, folder: Path, task: str, *key: str) -> list[str]:
@@ -32,6 +41,7 @@ def test_every_page_is_usable_by_everybody(platform: Platform, tmp_path: Path) -
     shown = {**REPORT, "report_id": HOSTILE[:64]}
     task = platform.submit(shown, *[REPORT] * 100)
     platform.finished(task)
+    explained(platform.database_url)
     platform.client.post("/models/text_classifier/submit", json=[{"text": HOSTILE, "document_id": HOSTILE[:64]}])
     assert looked_at(platform.url, Path(os.environ.get("SCREENSHOTS") or tmp_path), task) == []
 
@@ -40,4 +50,7 @@ def test_so_is_every_page_behind_a_key(closed: Platform, closed_engine: Engine, 
     with closed_engine.begin() as connection:
         key = keys.create(connection, "browser", Role.ADMIN)
     answer = closed.client.post("/submit", json=[REPORT] * 100, headers={"Authorization": f"Bearer {key}"})
+    headers = {"Authorization": f"Bearer {key}", "Prefer": "wait=30"}
+    assert closed.client.get(answer.headers["location"], headers=headers).json()["status"] == "SUCCESS"
+    explained(closed.database_url)
     assert looked_at(closed.url, tmp_path, answer.json()["task_id"], key) == []
