@@ -1,20 +1,15 @@
 """Makes the OpenAPI document: FastAPI's, and in one place what FastAPI cannot know of the operations."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
-from http import HTTPStatus
 from inspect import cleandoc
-from typing import Any, Literal
-from uuid import UUID
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from handler import VERSION
 from handler.auth.caller import EVERY_ROLE, SUBMITTERS, in_words
-from handler.http.json_schema import inlined
 from handler.http.openapi_problems import (
     COMPONENTS,
     EXAMPLE_ID,
@@ -22,12 +17,12 @@ from handler.http.openapi_problems import (
     problem_responses,
     protocol_error_responses,
 )
+from handler.http.openapi_webhooks import add_webhooks
 from handler.http.operation import Operation
 from handler.http.problem_responses import PROTOCOL
 from handler.problems import ProblemKind
 from handler.settings import HandlerSettings
 from serving.contract import Spec
-from store.states import Status
 
 OpenApiDocument = dict[str, Any]
 
@@ -61,67 +56,14 @@ _KEY = {
 }
 
 
-class EndedTask(BaseModel):
-    task_id: UUID = Field(examples=[EXAMPLE_ID])
-    status: Literal[Status.SUCCESS, Status.FAILURE, Status.REVOKED, Status.EXPIRED] = Field(examples=[Status.SUCCESS])
-    model: str = Field(examples=["report_scorer"])
-
-
-class TaskEnded(BaseModel):
-    """A task has ended; its outputs are read at `GET /task/{task_id}`."""
-
-    type: Literal["task.succeeded", "task.failed", "task.revoked", "task.expired"] = Field(examples=["task.succeeded"])
-    timestamp: datetime = Field(examples=["2026-01-31T09:00:00.010000Z"])
-    data: EndedTask
-
-
-class EndedJob(BaseModel):
-    job_id: UUID = Field(examples=[EXAMPLE_ID])
-    status: Literal["DONE", "CANCELLED"] = Field(examples=["DONE"])
-    model: str = Field(examples=["report_scorer"])
-
-
-class JobEnded(BaseModel):
-    """A job has ended; its outputs are read at `GET /jobs/{job_id}/results`."""
-
-    type: Literal["job.done", "job.cancelled"] = Field(examples=["job.done"])
-    timestamp: datetime = Field(examples=["2026-01-31T09:00:00.010000Z"])
-    data: EndedJob
-
-
 def document(operations: Sequence[Operation], specs: Mapping[str, Spec], settings: HandlerSettings) -> OpenApiDocument:
     """Return the OpenAPI document of these operations. FastAPI makes it, from their types, and answers no request."""
     app = FastAPI(**ABOUT)
     for operation in operations:
         if operation.tag is not None:
             _add(app, operation, settings)
-    for tell, summary, event in (
-        (_task_ended, "A task has ended", TaskEnded),
-        (_job_ended, "A job has ended", JobEnded),
-    ):
-        content = {"application/json": {"schema": inlined(event.model_json_schema())}}
-        name = tell.__name__.removeprefix("_")
-        app.webhooks.add_api_route(
-            name.replace("_", "-"),
-            tell,
-            methods=["POST"],
-            status_code=HTTPStatus.NO_CONTENT,
-            tags=["webhooks"],
-            operation_id=name,
-            summary=summary,
-            response_description="Received; any other 2xx does as well",
-            responses={HTTPStatus.GONE: {"description": "Gone: this event is not sent again"}},
-            openapi_extra={"security": [], "requestBody": {"required": True, "content": content}},
-        )
+    add_webhooks(app)
     return _completed(app.openapi(), specs, guarded=settings.auth == "required")
-
-
-def _task_ended() -> None:
-    """Tell a task's callback_url that the task has ended, signed as Standard Webhooks has it."""
-
-
-def _job_ended() -> None:
-    """Tell a job's callback_url that the job has ended, signed as Standard Webhooks has it."""
 
 
 def _add(app: FastAPI, operation: Operation, settings: HandlerSettings) -> None:

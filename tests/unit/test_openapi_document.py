@@ -87,7 +87,7 @@ def test_what_generators_stumble_over_is_not_there(document: dict[str, Any]) -> 
     assert {tag for _, operation in operations(document) for tag in operation["tags"]} == tags
     assert document["servers"]
     assert document["webhooks"] == {
-        name: {"$ref": f"#/components/pathItems/{name}"} for name in ("task-ended", "job-ended")
+        name: {"$ref": f"#/components/pathItems/{name}"} for name in ("task-ended", "job-ended", "model-event")
     }
 
 
@@ -117,4 +117,4 @@ def test_who_needs_a_key_is_said_for_all_and_who_does_not_for_each(document: dic
     probes = {
         f"get {path}" for path in ("/heartbeat", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
     }
-    assert unkeyed == {"post task-ended", "post job-ended", *(probes if keyed else ())}
+    assert unkeyed == {"post task-ended", "post job-ended", "post model-event", *(probes if keyed else ())}
