@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from console import (
+    bulk,
     files,
     keys,
     login,
@@ -47,7 +48,7 @@ def console_operations(password: str) -> list[Operation]:
         *entries("GET", triage_lead.PAGES, triage_lead.ROLES),
         *entries("GET", login.PAGES, EVERY_ROLE, open_to_all=True),
         *entries("POST", login.CHANGES, EVERY_ROLE, open_to_all=True),
-        *entries("POST", [*task_page.CHANGES, *files.CHANGES], CHANGERS),
+        *entries("POST", [*task_page.CHANGES, *bulk.CHANGES, *files.CHANGES], CHANGERS),
         *entries("POST", model_pages.CHANGES, OPERATORS),
         *entries("POST", [*try_it.CHANGES, *files.UPLOADS], try_it.ROLES),
         *entries("POST", triage.CHANGES, triage.ROLES),

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from console.page import Answer, Visit
 from handler.answer.tasks import summary
+from handler.auth.caller import CHANGERS
 from handler.http.parameters import Time, validated
 from handler.problems import ProblemKind, RequestRefused
 from serving.contract import NO_NUL
@@ -46,6 +47,8 @@ class ShownTasks(BaseModel):
     id: Annotated[UUID | None, _EMPTY] = None
     key: _Text = None
     before: Annotated[UUID | None, _EMPTY] = None
+    changed: Annotated[int | None, _EMPTY] = Field(default=None, ge=0, le=2**31)
+    """How many tasks a button has just replayed or cancelled."""
 
 
 async def tasks(visit: Visit) -> Response:
@@ -57,7 +60,7 @@ async def tasks(visit: Visit) -> Response:
     if asked.key is not None:
         return await _with_key(visit, asked, asked.key)
     filters = asked.model_dump(include={"model", *_FILTERS})
-    client = _client(visit, asked)
+    client = chosen_client(visit, asked)
     lists = visit.services.lists
     rows = await lists.page(visit.caller, client, **filters, before=asked.before, limit=PAGE + 1)
     total = await lists.count(visit.caller, client, **filters, limit=COUNTED + 1)
@@ -79,7 +82,7 @@ async def _with_key(visit: Visit, asked: ShownTasks, key: str) -> Response:
     if asked.before is not None:
         detail = f"A key finds the latest {WITH_KEY} tasks, and has no further pages; leave `before` out."
         raise RequestRefused(ProblemKind.INVALID_PARAMETER, detail)
-    filters, client = asked.model_dump(include=_FILTERS), _client(visit, asked)
+    filters, client = asked.model_dump(include=_FILTERS), chosen_client(visit, asked)
     lists, table = visit.services.lists, model.table
     rows = await lists.with_key(visit.caller, table, model.spec.key, key, client, **filters, limit=WITH_KEY)
     found = [summary(row, visit.caller) for row in rows]
@@ -89,7 +92,8 @@ async def _with_key(visit: Visit, asked: ShownTasks, key: str) -> Response:
 _FILTERS = {"status", "submitted_after", "submitted_before"}
 
 
-def _client(visit: Visit, asked: ShownTasks) -> str | None:
+def chosen_client(visit: Visit, asked: ShownTasks) -> str | None:
+    """Return whose tasks the filters ask for; who sees no clients cannot ask."""
     return asked.client if visit.caller.sees_clients else None
 
 
@@ -109,11 +113,12 @@ def _page(visit: Visit, shown: list[dict[str, Any]], *, total: int, more: dict[s
         keyed={} if visit.caller.masked else keyed,
         total=f"{COUNTED:,}+" if total > COUNTED else f"{total:,}",
         more=None if more is None else urlencode(more),
+        may_change=visit.caller.role in CHANGERS,
     )
 
 
 def _stated(given: Any) -> dict[str, str]:
-    return {name: value for name, value in given.items() if value.strip()}
+    return {name: value for name, value in given.items() if value.strip() and name != "changed"}
 
 
 PAGES: list[tuple[str, Answer]] = [("/console/tasks", tasks)]

@@ -5,6 +5,8 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -187,6 +189,37 @@ def test_a_failed_task_names_the_remedy_and_is_replayed(browser: Browser, platfo
     assert (answer.status_code, answer.headers["location"]) == (303, f"/console/task/{failed}")
     assert platform.finished(failed)["status"] == "SUCCESS"
     assert browser.post(f"/console/task/{failed}/replay").status_code == 409
+
+
+def test_what_matches_the_filters_is_replayed_or_cancelled_together(
+    browser: Browser, platform: Platform, engine_of: Engine
+) -> None:
+    ids = {status: [str(uuid4()) for _ in range(120)] for status in ("FAILURE", "PENDING", "SUCCESS")}
+    with engine_of.begin() as connection:
+        for status, those in ids.items():
+            add = """INSERT INTO tasks (id, model, status, n_inputs, submitted_at, finished_at, client)
+                SELECT id, 'report_scorer', :status, 1, '2020-01-01', '2020-01-02', 'bulk'
+                FROM unnest(CAST(:ids AS uuid[])) AS g (id)"""
+            connection.execute(text(add), {"status": status, "ids": those})
+        keep = (
+            "INSERT INTO task_inputs (task_id, payload) SELECT id, :payload FROM unnest(CAST(:ids AS uuid[])) AS g (id)"
+        )
+        payload = json.dumps([REPORT]).encode()
+        connection.execute(text(keep), {"ids": ids["FAILURE"], "payload": payload})
+    filters = {"model": "report_scorer", "submitted_before": "2020-01-03T00:00:00Z", "client": "bulk"}
+    page = browser.page(f"/console/tasks?{urlencode({**filters, 'status': 'FAILURE'})}")
+    assert "Replay what matches All 120 of them" in page.text
+    assert "what matches" not in browser.page(f"/console/tasks?{urlencode({**filters, 'status': 'SUCCESS'})}").text
+    wrong = browser.post("/console/tasks/replay", {**filters, "status": "SUCCESS"})
+    assert (wrong.status_code, "Must be FAILURE here" in Page(wrong.text).text) == (422, True)
+    answer = browser.post("/console/tasks/replay", {**filters, "status": "FAILURE"})
+    assert answer.status_code == 303
+    assert "120 tasks wait again. 0 tasks" in browser.page(answer.headers["location"]).text
+    for task_id in ids["FAILURE"]:
+        assert platform.finished(task_id)["status"] == "SUCCESS"
+    answer = browser.post("/console/tasks/cancel", {**filters, "status": "PENDING"})
+    assert "120 tasks are cancelled." in browser.page(answer.headers["location"]).text
+    assert {platform.finished(task_id)["status"] for task_id in ids["PENDING"]} == {"REVOKED"}
 
 
 def test_a_model_shows_its_versions_fields_and_events(browser: Browser) -> None:
