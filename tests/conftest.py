@@ -25,10 +25,13 @@ from tests.running import Platform, temporary_open_folder
 LONG = frozenset(
     [
         "test_audit",
+        "test_autoscale",
         "test_bad_models",
+        "test_bench",
         "test_bench_executor",
         "test_code_model",
         "test_commands_in_images",
+        "test_dashboards_live",
         "test_demo",
         "test_embedded",
         "test_embedded_as_root",
@@ -44,6 +47,7 @@ LONG = frozenset(
         "test_many_models",
         "test_mixed",
         "test_model_swap",
+        "test_monitoring",
         "test_openapi",
         "test_overload",
         "test_own_model",
@@ -52,14 +56,17 @@ LONG = frozenset(
         "test_pool_metrics",
         "test_pool_package",
         "test_pool_storm",
+        "test_redis_user",
         "test_release_before",
         "test_remote_model",
         "test_restore",
+        "test_retain",
         "test_rolling_restart",
         "test_runtimes",
         "test_soak",
         "test_sql_command",
         "test_submit_command",
+        "test_turns",
     ]
 )
 """The files that `make test-long` runs, beside all of tests/e2e."""
