@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
+from handler.answer.explanations import Explanations
 from handler.http.openapi_problems import EXAMPLE_ID, FieldError
 from handler.models import answered_fields
 from serving.contract import Spec, per_spec
@@ -213,16 +214,6 @@ class Readiness(BaseModel):
         description="Models that no worker has loaded, or that one could not load, with the reason",
         examples=[{}],
     )
-
-
-class Explanations(BaseModel):
-    """How much each input column has added to the scores, in log odds where these are probabilities.
-
-    Base and contributions of an input add up to its score. Each is null for an input that is not explained.
-    """
-
-    base: list[float | None] = Field(description="What the version says on average", examples=[[-2.5]])
-    contributions: dict[str, list[float | None]] = Field(examples=[{"popularity": [0.8]}])
 
 
 @per_spec

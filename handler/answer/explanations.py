@@ -3,11 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel, Field
+
 from handler.auth.caller import Caller
 from handler.services import Services
 from registry.versions import NoSpec
 from serving.explanation import explained_columns
 from store import explanations
+
+
+class Explanations(BaseModel):
+    """How much each input column has added to the scores, in log odds where these are probabilities.
+
+    Base and contributions of an input add up to its score. Each is null for an input that is not explained.
+    """
+
+    base: list[float | None] = Field(description="What the version says on average", examples=[[-2.5]])
+    contributions: dict[str, list[float | None]] = Field(examples=[{"popularity": [0.8]}])
 
 
 async def explained(services: Services, task: Mapping[str, Any], caller: Caller) -> dict[str, Any] | None:

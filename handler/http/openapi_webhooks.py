@@ -59,7 +59,7 @@ class ModelNews(BaseModel):
     columns: list[DriftedColumn] | None = Field(default=None, description="What has moved")
 
 
-class ModelEvent(BaseModel):
+class ModelNotice(BaseModel):
     """Something has happened to a model; which members `data` has depends on the type."""
 
     type: Literal["model.promoted", "model.rolled_back", "model.gate_failed", "drift.found"] = Field(
@@ -74,7 +74,7 @@ def add_webhooks(app: FastAPI) -> None:
     for tell, summary, event in (
         (_task_ended, "A task has ended", TaskEnded),
         (_job_ended, "A job has ended", JobEnded),
-        (_model_event, "Something has happened to a model", ModelEvent),
+        (_model_event, "Something has happened to a model", ModelNotice),
     ):
         content: dict[str, Any] = {"application/json": {"schema": inlined(event.model_json_schema())}}
         name = tell.__name__.removeprefix("_")

@@ -103,7 +103,7 @@ def test_the_page_lists_every_question_in_its_own_words() -> None:
     )
     assert all(name == file for _, name, file in rows)
     assert {name: question for question, name, _ in rows} == analytics.questions()
-    assert len(rows) == 20
+    assert len(rows) >= 20
 
 
 def test_the_command_of_the_page_prints_the_comment_of_each_column(engine: Engine, database_url: str) -> None:
