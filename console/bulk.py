@@ -20,7 +20,7 @@ TOGETHER = 100
 
 
 async def replay(visit: Visit) -> Response:
-    """Let the newest failed tasks that match wait again. Rescue publishes them, each alone."""
+    """Let the newest failed tasks that match wait again, for rescue to publish."""
     asked, ids = await _chosen(visit, (FAILURE,))
     changed = 0
     for group in _groups(ids):
@@ -32,18 +32,26 @@ async def replay(visit: Visit) -> Response:
 async def cancel(visit: Visit) -> Response:
     """Cancel the newest tasks that match and have not ended."""
     asked, ids = await _chosen(visit, (PENDING, STARTED))
-    everybodys, changed = visit.caller.confined_to is None, 0
+    everybodys, client = visit.caller.confined_to is None, visit.caller.client
+    cancelled: list[UUID] = []
     for group in _groups(ids):
         async with visit.services.engine.begin() as connection:
-            for task_id in group:
-                given = (task_id, visit.caller.client)
-                changed += await connection.run_sync(transitions.cancel, *given, any_clients=everybodys)
-    return _back(visit, asked, changed)
+            ended = [
+                task_id
+                for task_id in group
+                if await connection.run_sync(transitions.cancel, task_id, client, any_clients=everybodys)
+            ]
+        for task_id in ended:
+            visit.services.notifier.notify(task_id)
+        cancelled += ended
+    return _back(visit, asked, len(cancelled))
 
 
 async def _chosen(visit: Visit, statuses: tuple[Status, ...]) -> tuple[ShownTasks, list[UUID]]:
     """Return what the form asks for, and the tasks that match. Raises RequestRefused."""
     asked = validated(ShownTasks, {name: str(value) for name, value in (await visit.form()).items()})
+    if asked.key is not None or asked.id is not None:
+        raise RequestRefused(ProblemKind.INVALID_PARAMETER, "Open the task itself: a key or an id names single tasks.")
     if asked.status not in statuses:
         detail = f"status: Must be {' or '.join(statuses)} here; choose it in the filters first."
         raise RequestRefused(ProblemKind.INVALID_PARAMETER, detail)

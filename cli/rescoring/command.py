@@ -58,7 +58,7 @@ def rescore(model: str, where: str, since: datetime | None, rest: float) -> None
         named = f"{version.model}@{version.version}"
         click.echo(f"{named}: {done.scored:,} inputs scored, {done.failed:,} of them failed")
         live = registry.live.get(version.model)
-        if live is not None and live is not version and version.spec.score and done.scored:
+        if live is not None and live is not version and version.spec.score and live.spec.score and done.scored:
             with engine.connect() as connection:
                 found = comparison.compare(connection, live, version, "100%")
             printed.bands(found)

@@ -36,9 +36,12 @@ async def explained(services: Services, task: Mapping[str, Any], caller: Caller)
         return None
     async with services.engine.connect() as connection:
         rows = await explanations.of_task(connection, spec.table, task["task_id"])
+    names = explained_columns(spec)
+    # A release whose code gives the version other columns cannot say which number is whose.
+    found = [row if row.contributions and len(row.contributions) == len(names) else None for row in rows]
     shown = {
-        spec.public_names[name]: [row.contributions and row.contributions[place] for row in rows]
-        for place, name in enumerate(explained_columns(spec))
+        spec.public_names[name]: [row and row.contributions[place] for row in found]
+        for place, name in enumerate(names)
         if not (caller.masked and name in spec.personal)
     }
-    return {"base": [row.base for row in rows], "contributions": shown}
+    return {"base": [row and row.base for row in found], "contributions": shown}

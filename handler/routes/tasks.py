@@ -68,8 +68,8 @@ async def read_task(request: ApiRequest, services: Services, client: str | None)
     task = await services.tasks.read(task_id, request.caller, wait or 0)
     if (media_type := preferred(request)) is not None:
         return await rows_of(request, services, task, media_type, wait or 0)
-    if explain and task["status"] == Status.SUCCESS:
-        task["explanations"] = await explained(services, task, request.caller)
+    if explain and task["status"] == Status.SUCCESS and (found := await explained(services, task, request.caller)):
+        task["explanations"] = found
     return JsonResponse(task, {"Vary": "Accept, Prefer"} | ({"Preference-Applied": f"wait={wait}"} if wait else {}))
 
 

@@ -212,6 +212,8 @@ def test_what_matches_the_filters_is_replayed_or_cancelled_together(
     assert "what matches" not in browser.page(f"/console/tasks?{urlencode({**filters, 'status': 'SUCCESS'})}").text
     wrong = browser.post("/console/tasks/replay", {**filters, "status": "SUCCESS"})
     assert (wrong.status_code, "Must be FAILURE here" in Page(wrong.text).text) == (422, True)
+    keyed = browser.post("/console/tasks/replay", {**filters, "status": "FAILURE", "key": "r-1"})
+    assert (keyed.status_code, "Open the task itself" in Page(keyed.text).text) == (422, True)
     answer = browser.post("/console/tasks/replay", {**filters, "status": "FAILURE"})
     assert answer.status_code == 303
     assert "120 tasks wait again. 0 tasks" in browser.page(answer.headers["location"]).text
