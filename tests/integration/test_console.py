@@ -191,9 +191,9 @@ def test_a_failed_task_names_the_remedy_and_is_replayed(browser: Browser, platfo
     assert browser.post(f"/console/task/{failed}/replay").status_code == 409
 
 
-def test_what_matches_the_filters_is_replayed_or_cancelled_together(
-    browser: Browser, platform: Platform, engine_of: Engine
-) -> None:
+@pytest.fixture
+def old_tasks(engine_of: Engine) -> Iterator[dict[str, list[str]]]:
+    """Tasks of a client of their own, by state: 120 each, of 2020. They go, as other tests look at all there is."""
     ids = {status: [str(uuid4()) for _ in range(120)] for status in ("FAILURE", "PENDING", "SUCCESS")}
     with engine_of.begin() as connection:
         for status, those in ids.items():
@@ -201,11 +201,19 @@ def test_what_matches_the_filters_is_replayed_or_cancelled_together(
                 SELECT id, 'report_scorer', :status, 1, '2020-01-01', '2020-01-02', 'bulk'
                 FROM unnest(CAST(:ids AS uuid[])) AS g (id)"""
             connection.execute(text(add), {"status": status, "ids": those})
-        keep = (
-            "INSERT INTO task_inputs (task_id, payload) SELECT id, :payload FROM unnest(CAST(:ids AS uuid[])) AS g (id)"
-        )
-        payload = json.dumps([REPORT]).encode()
-        connection.execute(text(keep), {"ids": ids["FAILURE"], "payload": payload})
+        keep = """INSERT INTO task_inputs (task_id, payload)
+            SELECT id, :payload FROM unnest(CAST(:ids AS uuid[])) AS g (id)"""
+        connection.execute(text(keep), {"ids": ids["FAILURE"], "payload": json.dumps([REPORT]).encode()})
+    yield ids
+    with engine_of.begin() as connection:
+        every = {"ids": [one for those in ids.values() for one in those]}
+        connection.execute(text("DELETE FROM tasks WHERE id = ANY(CAST(:ids AS uuid[]))"), every)
+        connection.execute(text("DELETE FROM report_scores WHERE task_id = ANY(CAST(:ids AS uuid[]))"), every)
+
+
+def test_what_matches_the_filters_is_replayed_or_cancelled_together(
+    browser: Browser, platform: Platform, old_tasks: dict[str, list[str]]
+) -> None:
     filters = {"model": "report_scorer", "submitted_before": "2020-01-03T00:00:00Z", "client": "bulk"}
     page = browser.page(f"/console/tasks?{urlencode({**filters, 'status': 'FAILURE'})}")
     assert "Replay what matches All 120 of them" in page.text
@@ -217,11 +225,11 @@ def test_what_matches_the_filters_is_replayed_or_cancelled_together(
     answer = browser.post("/console/tasks/replay", {**filters, "status": "FAILURE"})
     assert answer.status_code == 303
     assert "120 tasks wait again. 0 tasks" in browser.page(answer.headers["location"]).text
-    for task_id in ids["FAILURE"]:
+    for task_id in old_tasks["FAILURE"]:
         assert platform.finished(task_id)["status"] == "SUCCESS"
     answer = browser.post("/console/tasks/cancel", {**filters, "status": "PENDING"})
     assert "120 tasks are cancelled." in browser.page(answer.headers["location"]).text
-    assert {platform.finished(task_id)["status"] for task_id in ids["PENDING"]} == {"REVOKED"}
+    assert {platform.finished(task_id)["status"] for task_id in old_tasks["PENDING"]} == {"REVOKED"}
 
 
 def test_a_model_shows_its_versions_fields_and_events(browser: Browser) -> None:
