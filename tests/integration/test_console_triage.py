@@ -146,8 +146,12 @@ def test_what_a_score_is_made_of_is_shown_unless_the_score_is_hidden(
     platform: Platform, owner: Engine, desks: Callable[[int], NewDesk]
 ) -> None:
     desk = desks(12)("ada")
+    (mark,) = set(re.findall(r"lifetime_matches_created\.ge=(\d+)", desk.query))
     run = CliRunner().invoke(
-        explain, ["report_scorer"], env={"DATABASE_URL": platform.database_url}, help_option_names=["-h", "--help"]
+        explain,
+        ["report_scorer", "--where", f"lifetime_matches_created = {mark}"],
+        env={"DATABASE_URL": platform.database_url},
+        help_option_names=["-h", "--help"],
     )
     assert run.exit_code == 0, run.output
     seen = set()
