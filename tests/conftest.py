@@ -24,6 +24,7 @@ from tests.running import Platform, temporary_open_folder
 
 LONG = frozenset(
     [
+        "test_alive",
         "test_audit",
         "test_autoscale",
         "test_bad_models",
@@ -32,6 +33,7 @@ LONG = frozenset(
         "test_code_model",
         "test_commands_in_images",
         "test_dashboards_live",
+        "test_database_outage",
         "test_demo",
         "test_embedded",
         "test_embedded_as_root",
@@ -41,7 +43,9 @@ LONG = frozenset(
         "test_failover",
         "test_gate",
         "test_image_classifier_sibling",
+        "test_inference_protocol_refusals",
         "test_interleavings",
+        "test_jobs",
         "test_killed",
         "test_linear",
         "test_many_models",
@@ -67,6 +71,7 @@ LONG = frozenset(
         "test_sql_command",
         "test_submit_command",
         "test_turns",
+        "test_versions_over_http",
     ]
 )
 """The files that `make test-long` runs, beside all of tests/e2e."""
