@@ -1,8 +1,7 @@
 """`make soak`: a steady load on a whole platform, and whether any of its programs grows.
 
-Its own memory (USS) of every program is sampled. After a warm-up of two fifths of the time, in which caches and the
-handler's ten minutes of samples fill up, none may grow by more than `FLOOR` and `SLOPE`. SOAK_SECONDS sets the time,
-SOAK_RATE the requests a second.
+Its own memory (USS) of every program is sampled; after a warm-up of a quarter of the time none may grow by more than
+`FLOOR` and `SLOPE`. SOAK_SECONDS sets the time, SOAK_RATE the requests a second.
 """
 
 import itertools
@@ -62,14 +61,14 @@ class Memory:
             self.megabytes.setdefault(name, []).append(used)
 
     def growth(self, name: str) -> tuple[float, float, float]:
-        """Return the least megabytes of the third and of the last fifth, and the minutes between their middles.
+        """Return the least megabytes of the second and of the last quarter, and the minutes between their middles.
 
         The least, as that is what a program falls back to: what it holds for a moment is no growth.
         """
-        fifth = max(1, len(self.minutes) // 5)
-        used, middle = self.megabytes[name], slice(2 * fifth, 3 * fifth)
-        between = statistics.median(self.minutes[-fifth:]) - statistics.median(self.minutes[middle])
-        return min(used[middle]), min(used[-fifth:]), between
+        quarter = max(1, len(self.minutes) // 4)
+        used = self.megabytes[name]
+        between = statistics.median(self.minutes[-quarter:]) - statistics.median(self.minutes[quarter : 2 * quarter])
+        return min(used[quarter : 2 * quarter]), min(used[-quarter:]), between
 
     def grown(self) -> list[str]:
         """Return the programs that have grown by more than they may."""
