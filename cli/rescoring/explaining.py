@@ -15,7 +15,7 @@ from worker.scoring.loaded_models import ModelInstance
 
 
 def explain(engine: Engine, loaded: ModelInstance, wanted: Wanted) -> Iterator[int]:
-    """Explain what is wanted and not explained yet; yield after each batch how many it had. Raises NotComparable.
+    """Explain the predictions asked for that have no explanation; yield each batch's size. Raises NotComparable.
 
     A batch is stored in one transaction, so that a run which was ended goes on where it was.
     """
