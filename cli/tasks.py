@@ -41,7 +41,7 @@ def tasks(
     status: str | None, model: str | None, client: str | None, since: datetime | None, limit: int, form: str | None
 ) -> None:
     """List tasks, newest first."""
-    query = newest(
+    query, values = newest(
         status=Status(status.upper()) if status else None,
         model=model,
         client=client,
@@ -50,7 +50,7 @@ def tasks(
     )
     with database("tasks") as engine, engine.connect() as connection:
         connection.execute(BY_INDEX)
-        result = connection.execute(query)
+        result = connection.execute(query, values)
         columns, rows = list(result.keys()), result.all()
     print_rows(columns, rows, form)
     if form is None:

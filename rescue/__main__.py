@@ -11,7 +11,7 @@ from registry.versions import Registry
 from rescue.metrics import RescueMetrics
 from rescue.rounds import Rescue
 from rescue.settings import RescueSettings
-from store.engine import WatchedEngine, connect
+from store.engine import WatchedEngine
 from store.settings import StoreSettings
 from telemetry import exporter, logs
 from telemetry.settings_errors import exit_on_invalid_settings
@@ -28,7 +28,7 @@ def main() -> None:
     models = Registry()
     broker = RedisBroker(redis_url, models.bounds)
     store = StoreSettings()
-    engine = WatchedEngine(connect(store.database_url), store.database_timeout_seconds)
+    engine = WatchedEngine(store.database_url, store.database_timeout_seconds)
     registry = exporter.registry()
     rescue = Rescue(engine, broker, RescueSettings(), RescueMetrics(registry), models)
     exporter.serve(registry, exporter.MetricsSettings(), "rescue")

@@ -9,12 +9,14 @@ from time import monotonic
 from typing import Any
 
 import structlog
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE  # type: ignore[import-untyped]
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from store import address, outage
 from store.address import CONNECT_TIMEOUT, STATEMENT_CACHE, UnusableUrl
+from store.prepared import PREPARED
 
 log = structlog.get_logger(__name__)
 
@@ -30,16 +32,17 @@ SESSION = {
 }
 
 
-def connect(url: str, *, pool_size: int = 2, ping: bool = True) -> Engine:
+def connect(url: str, *, pool_size: int = 2, ping: bool = True, autocommit: bool = False) -> Engine:
     """Open PostgreSQL. Without `ping`, the first statement on a connection that has broken meanwhile raises.
 
-    Raises UnusableUrl.
+    With `autocommit` each statement is a transaction, unless somebody says BEGIN. Raises UnusableUrl.
     """
     where = address.parse(url)
     engine = create_engine(
         "postgresql+psycopg2://",
         pool_size=pool_size,
         pool_pre_ping=ping,
+        isolation_level="AUTOCOMMIT" if autocommit else None,
         hide_parameters=True,  # the log of a failed statement must not show anybody's inputs
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT,
@@ -59,7 +62,7 @@ def connect(url: str, *, pool_size: int = 2, ping: bool = True) -> Engine:
         with connection.cursor() as cursor:
             cursor.execute(_begin(connection.info.backend_pid))
             rows = cursor.rowcount
-        connection.autocommit = False
+        connection.autocommit = autocommit
         if rows == 0 and where.statement_cache is None:
             connection.close()
             raise _found_pooler()
@@ -98,10 +101,13 @@ class WatchedEngine:
     a proxy or a firewall that has forgotten the connection, that is for ever.
     """
 
-    def __init__(self, engine: Engine, seconds: float) -> None:
-        """Give every transaction so many seconds."""
-        self._engine = engine
-        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+    def __init__(self, url: str, seconds: float, *, pool_size: int = 2, ping: bool = True, prepare: bool = False):
+        """Give every transaction so many seconds. `prepare`: keep the plans of prepared statements."""
+        # An engine that changes a connection's level for a single statement pays a round trip for it.
+        self._engine = connect(url, pool_size=pool_size, ping=ping, autocommit=True)
+        event.listen(self._engine, "reset", _end_transaction)
+        if prepare and not address.parse(url).behind_pooler:
+            event.listen(self._engine, "connect", _may_prepare)
         self.seconds = seconds
         self._begun: dict[object, float] = {}
         threading.Thread(target=self._watch, name="watch transactions", daemon=True).start()
@@ -112,10 +118,18 @@ class WatchedEngine:
         transaction = object()
         self._begun[transaction] = monotonic()
         try:
-            with (self._single if single else self._engine).begin() as connection:
-                yield connection
+            with self._engine.connect() as connection:
+                if single:
+                    yield connection
+                else:
+                    connection.exec_driver_sql("BEGIN")
+                    yield connection
+                    connection.exec_driver_sql("COMMIT")
         finally:
             del self._begun[transaction]
+
+    def dispose(self) -> None:
+        self._engine.dispose()
 
     def _watch(self) -> None:
         wait = threading.Event().wait
@@ -123,6 +137,20 @@ class WatchedEngine:
             if any(monotonic() - begun > self.seconds for begun in list(self._begun.values())):
                 log.critical("transaction_hangs", seconds=self.seconds, meaning="this process ends, to be replaced")
                 os._exit(STUCK)
+
+
+def _end_transaction(connection: Any, *_: Any) -> None:
+    """Roll back what an exception has left open. psycopg2 does not: it has begun nothing."""
+    if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+        with connection.cursor() as cursor:
+            cursor.execute("ROLLBACK")
+
+
+def _may_prepare(connection: Any, record: Any) -> None:
+    """Let this session keep plans, without sequential scans: one of an empty table would stay while the table grows."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+    record.info[PREPARED] = set()
 
 
 def connect_async(url: str, *, pool_size: int = 5, timeout: float = 30) -> AsyncEngine:

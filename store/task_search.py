@@ -21,7 +21,8 @@ _BITS = {Integer: 32, BigInteger: 64}
 async def count(connection: AsyncConnection, **wanted: Any) -> int:
     """Return how many tasks `newest` would list: at most its `limit`."""
     await _begin(connection)
-    return await connection.scalar(select(func.count()).select_from(newest(**wanted).subquery())) or 0
+    statement, values = newest(**wanted)
+    return await connection.scalar(select(func.count()).select_from(statement.subquery()), values) or 0
 
 
 async def with_key(

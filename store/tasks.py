@@ -54,8 +54,8 @@ def newest(
     before: UUID | None = None,
     client: str | None = None,
     limit: int,
-) -> TextualSelect:
-    """Ask for tasks, newest first, from the one that follows `before` (a task id).
+) -> tuple[TextualSelect, dict[str, Any]]:
+    """Ask for tasks, newest first, from the one that follows `before` (a task id): return a statement and its values.
 
     Times are the database's, `submitted_after` included, `submitted_before` not. With a client, only its own.
 
@@ -78,14 +78,14 @@ def newest(
         "before_at": None if before is None else _time_in(before),
     }
     needed = {name: value for name, value in given.items() if value is not None}
-    statuses = [str(one) for one in ([status] if status else Status)]
-    statement = text(models + _PAGE.format(own=own, asked=asked))
-    types = [bindparam(name, type_=_TYPES.get(name, Text())) for name in needed]
-    return (
-        statement.bindparams(bindparam("statuses", type_=ARRAY(Text)), bindparam("limit", type_=Integer), *types)
-        .bindparams(statuses=statuses, limit=limit, **needed)
-        .columns(*_SUMMARY.selected_columns)
-    )
+    needed |= {"statuses": [str(one) for one in ([status] if status else Status)], "limit": limit}
+    return _newest(models + _PAGE.format(own=own, asked=asked), tuple(needed)), needed
+
+
+@lru_cache(maxsize=64)
+def _newest(statement: str, parameters: tuple[str, ...]) -> TextualSelect:
+    types = [bindparam(name, type_=_TYPES.get(name, Text())) for name in parameters]
+    return text(statement).bindparams(*types).columns(*_SUMMARY.selected_columns)
 
 
 _SUBMITTED = "coalesce((SELECT submitted_at FROM tasks WHERE id = :before), :before_at)"
@@ -100,6 +100,8 @@ _TYPES: dict[str, TypeEngine[Any]] = {
     "submitted_before": DateTime(timezone=True),
     "before_at": DateTime(timezone=True),
     "before": Uuid(),
+    "statuses": ARRAY(Text),
+    "limit": Integer(),
 }
 
 # LATERAL and LIMIT make each part an index lookup, whatever the planner thinks of the table.
@@ -159,7 +161,7 @@ async def page(connection: AsyncConnection, **wanted: Any) -> Sequence[Row[*tupl
     """Return the tasks that `newest` asks for, in a transaction of its own, within SECONDS."""
     await connection.execute(text(f"SELECT set_config('statement_timeout', '{SECONDS}s', true)"))
     await connection.execute(BY_INDEX)
-    return (await connection.execute(newest(**wanted))).all()
+    return (await connection.execute(*newest(**wanted))).all()
 
 
 class QueueDepth(NamedTuple):

@@ -1,8 +1,8 @@
 """Every change of a task's state: the table of transitions, and the statement that makes each.
 
 Nothing else writes `tasks.status`. To add a status, name it in states.py (in FINAL too, if its task has ended), add its
-transitions here, and replace the CHECK of `tasks.status` by a migration. To add a transition, write its row in
-the table, its statement below, and its line in tests/integration/test_interleavings.py.
+transitions here, and replace the CHECK of `tasks.status` by a migration. To add a transition, write its row in the
+table, its statement below, and its line in tests/integration/test_interleavings.py.
 
 A claim is the pair (task id, attempt), and it fences what a worker writes: where a task was taken back, claimed anew,
 cancelled or ended meanwhile, the worker's statement finds no row. Times are the database's, not those of hosts' clocks.
@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, text
 
 from store.claims import Claim, ClaimedTask, WaitingTask
+from store.prepared import PreparedStatement
 from store.rescue_rounds import GRACE
 from store.states import EXPIRED, FAILURE, PENDING, REVOKED, STARTED, SUCCESS, Status, Transition
 
@@ -34,21 +35,13 @@ FAIL = Transition("worker", (STARTED,), FAILURE, model_version=":version", error
 GIVE_BACK = Transition("worker", (STARTED,), PENDING, needs_message="true", attempt_base=UNCOUNTED)
 DEFER = Transition("worker", (STARTED,), PENDING, **PUBLISHED, attempt_base=UNCOUNTED)
 FAIL_DEFERRED = Transition("worker", (STARTED,), FAILURE, error=":error")
-TAKE_BACK = Transition(
-    *("rescue", (STARTED,), PENDING),
-    **PUBLISHED,
-    lost_attempts="lost_attempts + CAST(NOT excused AS int)",
-    attempt_base="attempt_base + CAST(excused AS int)",
-)
-FAIL_LOST = Transition(
-    *("rescue", (STARTED,), FAILURE),
-    lost_attempts="lost_attempts + 1",
-    error="'worker lost ' || lost_attempts + 1 || ' times while scoring this task'",
-)
-FAIL_UNSERVED = Transition(
-    *("rescue", (PENDING,), FAILURE),
-    error="'the model ' || model || ' is no longer served here; replay the task when it is'",
-)
+EXCUSED = "CAST(excused AS int)"
+COUNTED = {"lost_attempts": f"lost_attempts + 1 - {EXCUSED}", "attempt_base": f"attempt_base + {EXCUSED}"}
+TAKE_BACK = Transition("rescue", (STARTED,), PENDING, **PUBLISHED, **COUNTED)
+LOST = "'worker lost ' || lost_attempts + 1 || ' times while scoring this task'"
+FAIL_LOST = Transition("rescue", (STARTED,), FAILURE, lost_attempts="lost_attempts + 1", error=LOST)
+UNSERVED = "'the model ' || model || ' is no longer served here; replay the task when it is'"
+FAIL_UNSERVED = Transition("rescue", (PENDING,), FAILURE, error=UNSERVED)
 EXPIRE = Transition("rescue", (PENDING, STARTED), EXPIRED, error="'deadline passed before scoring'")
 CANCELLER = "CASE WHEN client IS NOT DISTINCT FROM :client THEN 'its client' ELSE 'an operator' END"
 CANCEL = Transition("client or operator", (PENDING, STARTED), REVOKED, error=f"'cancelled by ' || {CANCELLER}")
@@ -63,7 +56,7 @@ REPLAY = Transition(
 
 
 # Locked in the order of the ids, never waited for: two deliveries cannot deadlock. It waits for no flush: decision 22.
-_CLAIM = text(f"""
+_CLAIMING = f"""
 WITH waiting AS (
     SELECT id, n_inputs FROM tasks
     WHERE id = ANY(:ids) AND model = :model AND {CLAIM.allowed} AND (deadline IS NULL OR deadline > now())
@@ -77,7 +70,8 @@ WITH waiting AS (
 )
 SELECT id, attempt, n_inputs, payload, accepted_version, (SELECT set_config('synchronous_commit', 'off', true))
 FROM claimed JOIN task_inputs ON task_id = id ORDER BY id
-""")
+"""
+_CLAIM = PreparedStatement("model text, ids uuid[], lease interval, max_inputs bigint", _CLAIMING)
 
 
 def claim(
@@ -87,8 +81,10 @@ def claim(
 
     Of more than `max_inputs` only the first are taken, at least one. A message delivered twice claims nothing then.
     """
-    rows = connection.execute(_CLAIM, {"model": model, "ids": list(task_ids), "lease": lease, "max_inputs": max_inputs})
-    return [ClaimedTask(Claim(*row[:2]), row.n_inputs, bytes(row.payload), row.accepted_version) for row in rows]
+    rows = _CLAIM.execute(connection, {"model": model, "ids": list(task_ids), "lease": lease, "max_inputs": max_inputs})
+    return [
+        ClaimedTask(Claim(row.id, row.attempt), row.n_inputs, bytes(row.payload), row.accepted_version) for row in rows
+    ]
 
 
 def _if_held(transition: Transition, sets: str | None = None) -> str:
@@ -100,18 +96,25 @@ def _if_held(transition: Transition, sets: str | None = None) -> str:
     """
 
 
-def _without_inputs(update: str) -> TextClause:
-    """Have the inputs go with the state, and return the ids."""
-    return text(f"""
+def _without_inputs(update: str, stored: str = "SELECT") -> str:
+    """Have the inputs go with the state, and return the ids. `stored` is what else the statement does."""
+    return f"""
         WITH ended AS ({update} RETURNING tasks.id), dropped AS (
             DELETE FROM task_inputs USING ended WHERE task_id = ended.id
-        )
+        ), stored AS ({stored})
         SELECT id FROM ended
-    """)
+    """
+
+
+def finishing(types: str = "", stored: str = "SELECT") -> PreparedStatement:
+    """Return the statement of `finish`, which also stores something for the tasks of the relation `ended`."""
+    return PreparedStatement(
+        f"ids uuid[], attempts int[], version text{types}", _without_inputs(_if_held(FINISH), stored)
+    )
 
 
 _RENEW = text(_if_held(RENEW))
-_FINISH = _without_inputs(_if_held(FINISH))
+_FINISH = finishing()
 _FAIL = text(f"{_if_held(FAIL)} RETURNING tasks.id")
 _GIVE_BACK = text(_if_held(GIVE_BACK))
 _DEFER_OR_FAIL = DEFER.sets_where("submitted_at > now() - :patience", FAIL_DEFERRED)
@@ -123,9 +126,11 @@ def renew(connection: Connection, claims: Sequence[Claim], lease: timedelta) -> 
     connection.execute(_RENEW, _keys(claims) | {"lease": lease})
 
 
-def finish(connection: Connection, claims: Sequence[Claim], version: str) -> set[UUID]:
-    """Mark those still held SUCCESS, drop their inputs, and return their ids: the caller stores what these got."""
-    return set(connection.execute(_FINISH, _keys(claims) | {"version": version}).scalars())
+def finish(
+    connection: Connection, claims: Sequence[Claim], version: str, statement: PreparedStatement = _FINISH, **rows: str
+) -> set[UUID]:
+    """Mark those still held SUCCESS, drop their inputs, and return their ids. The caller or `rows` stores the rest."""
+    return set(statement.execute(connection, _keys(claims) | {"version": version} | rows).scalars())
 
 
 def fail(
@@ -171,18 +176,15 @@ def take_back(connection: Connection, *, attempts: int, limit: int) -> dict[Wait
     return {WaitingTask(*row[:4]): Status(row.status) for row in rows}
 
 
-_EXPIRE = _without_inputs(f"""
-    UPDATE tasks SET {EXPIRE.sets}
-    WHERE id IN (SELECT id FROM tasks WHERE {EXPIRE.allowed} AND deadline < now() LIMIT :limit FOR UPDATE SKIP LOCKED)
-""")
-_FAIL_UNSERVED = text(f"""
-    UPDATE tasks SET {FAIL_UNSERVED.sets}
-    WHERE id IN (
-        SELECT id FROM tasks WHERE {FAIL_UNSERVED.allowed} AND model = :model AND submitted_at < now() - :patience
-        LIMIT :limit FOR UPDATE SKIP LOCKED
-    )
-    RETURNING id
-""")
+def _some(condition: str) -> str:
+    """Return the condition that picks some of these tasks, without waiting for their locks."""
+    return f"id IN (SELECT id FROM tasks WHERE {condition} LIMIT :limit FOR UPDATE SKIP LOCKED)"
+
+
+_OVERDUE = f"{EXPIRE.allowed} AND deadline < now()"
+_EXPIRE = text(_without_inputs(f"UPDATE tasks SET {EXPIRE.sets} WHERE {_some(_OVERDUE)}"))
+_UNSERVED = f"{FAIL_UNSERVED.allowed} AND model = :model AND submitted_at < now() - :patience"
+_FAIL_UNSERVED = text(f"UPDATE tasks SET {FAIL_UNSERVED.sets} WHERE {_some(_UNSERVED)} RETURNING id")
 
 
 def expire(connection: Connection, *, limit: int) -> list[UUID]:
@@ -196,7 +198,8 @@ def fail_unserved(connection: Connection, model: str, *, patience: timedelta, li
 
 
 _OWN = "id = :id AND (CAST(:client AS text) IS NULL OR client = :client)"
-_CANCEL = _without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE ({_OWN} OR id = :id AND :any) AND {CANCEL.allowed}")
+_ANY = f"({_OWN} OR id = :id AND :any) AND {CANCEL.allowed}"
+_CANCEL = text(_without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE {_ANY}"))
 
 
 def cancel(connection: Connection, task_id: UUID, client: str | None, *, any_clients: bool = False) -> bool:
@@ -204,8 +207,8 @@ def cancel(connection: Connection, task_id: UUID, client: str | None, *, any_cli
     return connection.scalar(_CANCEL, {"id": task_id, "client": client, "any": any_clients}) is not None
 
 
-_OF_JOB = "id IN (SELECT task_id FROM job_parts WHERE job_id = :id ORDER BY task_id)"
-_CANCEL_JOB = _without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE {_OF_JOB} AND {CANCEL.allowed}")
+_JOB = "id IN (SELECT task_id FROM job_parts WHERE job_id = :id ORDER BY task_id)"
+_CANCEL_JOB = text(_without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE {_JOB} AND {CANCEL.allowed}"))
 
 
 def cancel_job(connection: Connection, job_id: UUID, client: str | None) -> list[UUID]:

@@ -179,12 +179,15 @@ class ModelWorkers(NamedTuple):
     inputs_done: int
 
 
+_LIVING = workers.c.seen_at > func.now() - ALIVE
+BY_MODEL = select(
+    workers.c.model,
+    func.count().filter(_LIVING),
+    func.count().filter(_LIVING, workers.c.working_since.is_not(None)),
+    func.sum(workers.c.inputs_done),
+).group_by(workers.c.model)
+
+
 async def by_model(connection: AsyncConnection) -> dict[str, ModelWorkers]:
-    living = workers.c.seen_at > func.now() - ALIVE
-    query = select(
-        workers.c.model,
-        func.count().filter(living),
-        func.count().filter(living, workers.c.working_since.is_not(None)),
-        func.sum(workers.c.inputs_done),
-    ).group_by(workers.c.model)
-    return {model: ModelWorkers(ready, busy, int(done)) for model, ready, busy, done in await connection.execute(query)}
+    rows = await connection.execute(BY_MODEL)
+    return {model: ModelWorkers(ready, busy, int(done)) for model, ready, busy, done in rows}

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from broker.address import explain
 from store import model_notices, webhooks
-from store.engine import WatchedEngine, connect
+from store.engine import WatchedEngine
 from store.settings import StoreSettings
 from store.webhooks import AttemptEnded, DueWebhook, Webhooks
 from telemetry.heartbeat import beat
@@ -215,7 +215,7 @@ def deliverer(listen: Callable[[], AsyncIterator[list[str]]], registry: Collecto
         settings.keys, network, delivery.webhook_timeout_seconds, allow_private=settings.webhook_allow_private
     )
     store = StoreSettings()
-    engine = WatchedEngine(connect(store.database_url, pool_size=1), store.database_timeout_seconds)
+    engine = WatchedEngine(store.database_url, store.database_timeout_seconds, pool_size=1)
     max_in_flight = MAX_IN_FLIGHT if settings.keys else 0  # without a key nothing can be signed, so nothing is sent
     log.info("webhooks_started", on=bool(settings.keys))
     return Deliverer(engine, listen, poster, delivery, max_in_flight=max_in_flight, registry=registry)

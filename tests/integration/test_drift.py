@@ -120,6 +120,13 @@ def shop(url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.fixture
+def watched(url: str) -> Iterator[WatchedEngine]:
+    watched = WatchedEngine(url, 4)
+    yield watched
+    watched.dispose()
+
+
 def run(url: str, *arguments: str) -> Result:
     # A command keeps the names of its first call's option for help, and the reference prints them.
     return CliRunner().invoke(drift, arguments, env={"DATABASE_URL": url}, help_option_names=["-h", "--help"])
@@ -132,11 +139,11 @@ def found(url: str, day: date) -> dict[tuple[str, str], dict[str, Any]]:
     return {(one["column_name"], one["against"]): one for one in map(json.loads, done.stdout.splitlines())}
 
 
-def told(engine: Engine, name: str) -> dict[tuple[str, str], float]:
+def told(engine: Engine, watched: WatchedEngine, name: str) -> dict[tuple[str, str], float]:
     """Return what rescue tells of the shop, by column and reference."""
     registry = CollectorRegistry()
     with engine.connect() as connection:
-        RescueMetrics(registry).refresh(WatchedEngine(engine, 4), versions.read(connection))
+        RescueMetrics(registry).refresh(watched, versions.read(connection))
     samples = [sample for metric in registry.collect() for sample in metric.samples if sample.name == name]
     return {(one.labels.get("column", ""), one.labels.get("against", "")): one.value for one in samples}
 
@@ -210,27 +217,27 @@ def test_too_few_rows_say_nothing(url: str, shop: Engine) -> None:
     assert "too few rows" in run(url, "shop", "--day", str(day)).output
 
 
-def test_prometheus_is_told_of_the_last_day(url: str, shop: Engine) -> None:
-    assert told(shop, "millrace_drift_found") == {}
+def test_prometheus_is_told_of_the_last_day(url: str, shop: Engine, watched: WatchedEngine) -> None:
+    assert told(shop, watched, "millrace_drift_found") == {}
     found(url, QUIET)
-    assert set(told(shop, "millrace_drift_found").values()) == {0}
-    assert max(told(shop, "millrace_drift_ratio").values()) < 1
+    assert set(told(shop, watched, "millrace_drift_found").values()) == {0}
+    assert max(told(shop, watched, "millrace_drift_ratio").values()) < 1
     found(url, MOVED)
-    assert {place for place, value in told(shop, "millrace_drift_found").items() if value} == {
+    assert {place for place, value in told(shop, watched, "millrace_drift_found").items() if value} == {
         ("age", "training"),
         ("age", "week"),
     }
-    assert told(shop, "millrace_drift_ratio")["age", "week"] > 3
+    assert told(shop, watched, "millrace_drift_ratio")["age", "week"] > 3
     ended = midnight(MOVED + timedelta(days=1))
-    assert set(told(shop, "millrace_drift_compared_until_timestamp_seconds").values()) == {ended.timestamp()}
+    assert set(told(shop, watched, "millrace_drift_compared_until_timestamp_seconds").values()) == {ended.timestamp()}
 
 
-def test_prometheus_is_told_no_old_findings_and_when_they_ended(url: str, shop: Engine) -> None:
+def test_prometheus_is_told_no_old_findings_and_when_they_ended(url: str, shop: Engine, watched: WatchedEngine) -> None:
     found(url, MOVED)
     with shop.begin() as connection:
         connection.execute(text("UPDATE drift SET day = day - 4"))
-    assert told(shop, "millrace_drift_found") == {}
-    assert len(told(shop, "millrace_drift_compared_until_timestamp_seconds")) == 1
+    assert told(shop, watched, "millrace_drift_found") == {}
+    assert len(told(shop, watched, "millrace_drift_compared_until_timestamp_seconds")) == 1
 
 
 @pytest.mark.usefixtures("shop")

@@ -94,13 +94,13 @@ def test_a_page_is_right_and_reads_little(
             "submitted_before": before and last - timedelta(seconds=seconds * before),
             "before": cursor and everything[int(ROWS * cursor)].id,
         }
-        query = newest(**wanted, limit=PAGE)
+        query, values = newest(**wanted, limit=PAGE)
         with many.connect() as connection:
             connection.execute(BY_INDEX)
-            assert [row.task_id for row in connection.execute(query)] == expected(everything, **wanted), wanted
+            assert [row.task_id for row in connection.execute(query, values)] == expected(everything, **wanted), wanted
             explained = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query.element.text}")  # type: ignore[attr-defined]
             explained = explained.bindparams(*query.element._bindparams.values())  # type: ignore[attr-defined]
-            plan = connection.execute(explained).scalar_one()[0]["Plan"]
+            plan = connection.execute(explained, values).scalar_one()[0]["Plan"]
         assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < BLOCKS, (wanted, plan)
 
 
@@ -108,7 +108,7 @@ def test_a_page_follows_a_task_that_was_deleted_meanwhile(many: Engine, everythi
     gone = everything[1000]
     with many.begin() as connection:
         connection.execute(tasks.delete().where(tasks.c.id == gone.id))
-        found = [row.task_id for row in connection.execute(newest(before=gone.id, limit=PAGE))]
+        found = [row.task_id for row in connection.execute(*newest(before=gone.id, limit=PAGE))]
         connection.rollback()
     near = {row.id for row in everything[990:1200]}
     assert set(found) <= near

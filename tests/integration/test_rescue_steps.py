@@ -32,13 +32,14 @@ HIGH, NORMAL, LOW = (list_of(SPEC.name, priority) for priority in PRIORITIES)
 @pytest.fixture
 def rescue(database_url: str, redis_url: str, request: pytest.FixtureRequest) -> Iterator[Rescue]:
     """A rescue that a test may give settings of its own."""
-    engine = connect(database_url)
+    engine, watched = connect(database_url), WatchedEngine(database_url, 4)
     settings = RescueSettings(starving_after_seconds=STARVING).model_copy(update=getattr(request, "param", {}))
     with engine.connect() as connection:
         models = versions.read(connection)
     broker, metrics = RedisBroker(redis_url, models.bounds), RescueMetrics(CollectorRegistry())
-    yield Rescue(WatchedEngine(engine, 4), broker, settings, metrics, models)
+    yield Rescue(watched, broker, settings, metrics, models)
     engine.dispose()
+    watched.dispose()
 
 
 @pytest.fixture

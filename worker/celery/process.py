@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from tempfile import TemporaryFile
 from typing import Any
@@ -120,7 +120,8 @@ class WorkerProcess:
         choose = partial(wanted, chosen=watch.chosen)
         try:
             models = LiveModels(watch.registry, choose, watch.provide, metrics, refused(watch.chosen))
-            self._scoring = ScoringProcess(self._settings, self._store, metrics, models, cache)
+            self._announcer = RedisBroker(self._broker.redis, watch.registry.bounds)
+            self._scoring = ScoringProcess(self._settings, self._store, metrics, models, cache, self._announce)
         except Exception:
             # A process without its models must not take messages, and Celery would replace it for ever:
             # stop the worker, so that its supervisor sees it end and its log says why.
@@ -128,7 +129,6 @@ class WorkerProcess:
             os.kill(os.getppid(), signal.SIGTERM)
             time.sleep(self._settings.lease_seconds)  # until the main process ends this one
             raise
-        self._announcer = RedisBroker(self._broker.redis, watch.registry.bounds)
 
     def _stop(self, **_: Any) -> None:
         if self._scoring is not None:
@@ -150,17 +150,19 @@ class WorkerProcess:
         return _report(task, states)
 
     def _score(self, model: str, task_ids: Sequence[UUID]) -> list[TaskState] | None:
-        """Score the chunk and announce the tasks that ended. Return the states of all, or None: all are SUCCESS."""
+        """Score the chunk. Return the states of all its tasks, or None: all are SUCCESS."""
         assert self._scoring is not None  # noqa: S101 - Celery delivers nothing before `_start`
         ended = self._scoring.score(model, task_ids)
-        if ended.tasks:
-            try:
-                self._announcer.announce(ended.task_ids)
-            except AnnounceFailed as error:  # clients that wait look at PostgreSQL when their wait is over
-                log.warning("announce_failed", error=str(error))
         if len(ended.tasks) == len(task_ids) and not ended.failed:
             return None
         return self._scoring.states(task_ids)
+
+    def _announce(self, task_ids: Collection[UUID]) -> None:
+        if task_ids:
+            try:
+                self._announcer.announce(task_ids)
+            except AnnounceFailed as error:  # clients that wait look at PostgreSQL when their wait is over
+                log.warning("announce_failed", error=str(error))
 
 
 def _keep_memory_shared(**_: Any) -> None:

@@ -102,7 +102,7 @@ class BackgroundProcess:
         self._metrics = metrics / BACKGROUND_METRICS
         self._registry = CollectorRegistry()
         store = StoreSettings()
-        engine = WatchedEngine(connect(store.database_url), store.database_timeout_seconds)
+        engine = WatchedEngine(store.database_url, store.database_timeout_seconds)
         settings = RescueSettings()
         self._outbox = Outbox()
         rounds = RescueMetrics(self._registry)

@@ -1,6 +1,6 @@
 """Scores the tasks of one chunk: claim → predict → finish, within the model's time limit and the worker's shutdown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,11 +14,12 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from registry.versions import predictions_of
-from serving.contract import ModelAway, Spec, Values
-from store import transitions
+from serving.contract import ModelAway, Spec, Values, per_spec
+from store import insertion, transitions
 from store.claims import Claim, ClaimedTask
 from store.copying import copy
 from store.engine import WatchedEngine
+from store.prepared import PreparedStatement
 from telemetry.tracing import span
 from worker.scoring.interruption import GracePeriodOver, TimeLimitExceeded, interruptible, time_limit
 from worker.scoring.live_models import VersionChoice
@@ -67,8 +68,9 @@ def score(
     cache: ScoreCache | None = None,
     metrics: ScoringMetrics | None = None,
     choose: Callable[[Sequence[ClaimedTask]], VersionChoice] | None = None,
+    announce: Callable[[Collection[UUID]], None] | None = None,
 ) -> EndedTasks:
-    """Score the tasks that still wait, store their predictions, and return the tasks that ended.
+    """Score the tasks that still wait, store their predictions, announce and return the tasks that ended.
 
     `renewing` renews the leases meanwhile. `choose` gives the version that can score the tasks, which may not be the
     one that is loaded now. Raises SQLAlchemy's OperationalError when PostgreSQL stays away.
@@ -102,6 +104,8 @@ def score(
         except GracePeriodOver:  # a task that is finished by then is no longer held, and stays as it is
             _give_back(engine, held)
             return EndedTasks()
+    if announce is not None:
+        announce(ids)  # before anything else: somebody may wait
     ended = [task for task in tasks if task.claim.task_id in ids]
     seconds = perf_counter() - start
     if metrics:
@@ -150,6 +154,10 @@ def _predict(loaded: ModelInstance, tasks: Sequence[ClaimedTask], cache: ScoreCa
 @retrying_outages
 def _finish(engine: WatchedEngine, loaded: ModelInstance, prediction: ChunkPrediction) -> set[UUID]:
     """Store everything in one transaction, for the tasks that are still ours, and return their ids."""
+    if (few := _few(loaded, prediction)) is not None:
+        with engine.begin(single=True) as connection:
+            claims = [task.claim for task in prediction.predicted[0].tasks]
+            return transitions.finish(connection, claims, loaded.version, _finishing(loaded.spec), rows=few)
     with engine.begin() as connection:
         predicted = [task.claim for part in prediction.predicted for task in part.tasks]
         ended = transitions.finish(connection, predicted, loaded.version)
@@ -164,19 +172,41 @@ def _finish(engine: WatchedEngine, loaded: ModelInstance, prediction: ChunkPredi
     return ended
 
 
+def _few(loaded: ModelInstance, prediction: ChunkPrediction) -> str | None:
+    """Return the predictions for an INSERT, where they are all there is to store, and few."""
+    if prediction.failed or prediction.unreadable or len(prediction.predicted) != 1:
+        return None
+    (part,) = prediction.predicted
+    if sum(task.n_inputs for task in part.tasks) > insertion.FEW:
+        return None
+    ids = [str(task.claim.task_id) for task in part.tasks for _ in range(task.n_inputs)]
+    return insertion.as_json(_rows(loaded, part, ids))
+
+
+@per_spec
+def _finishing(spec: Spec) -> PreparedStatement:
+    names = ("task_id", "position", *(column.name for column in spec.stored_columns), "model_version")
+    return transitions.finishing(", rows json", insertion.inserting(predictions_of(spec), names))
+
+
 def _store(connection: Connection, loaded: ModelInstance, predicted: PredictedTasks) -> None:
     if not predicted.tasks:
         return
-    counts = np.array([task.n_inputs for task in predicted.tasks])
+    counts = [task.n_inputs for task in predicted.tasks]
     ids = np.frombuffer(b"".join(task.claim.task_id.bytes for task in predicted.tasks), "V16")
+    copy(connection, predictions_of(loaded.spec), _rows(loaded, predicted, np.repeat(ids, counts)))
+
+
+def _rows(loaded: ModelInstance, predicted: PredictedTasks, ids: Values) -> dict[str, Values]:
+    """Return the columns to store, where `ids` has the task of each input."""
+    counts = np.array([task.n_inputs for task in predicted.tasks])
     before = np.cumsum(counts) - counts
-    columns: dict[str, Values] = {
-        "task_id": np.repeat(ids, counts),
+    return {
+        "task_id": ids,
         "position": np.arange(counts.sum()) - np.repeat(before, counts),
         **{column.name: predicted.columns[column.name] for column in loaded.spec.stored_columns},
         "model_version": [loaded.version] * int(counts.sum()),
     }
-    copy(connection, predictions_of(loaded.spec), columns)
 
 
 @retrying_outages

@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 from store import claims, outage, traces, transitions, workers
 from store.claims import Claim, TaskState
-from store.engine import WatchedEngine, connect
+from store.engine import WatchedEngine
 from store.settings import StoreSettings
 from telemetry import tracing
 from telemetry.tracing import TracingSettings
@@ -41,16 +41,21 @@ class ScoringProcess:
         metrics: ScoringMetrics,
         models: LiveModels,
         cache: ScoreCache | None = None,
+        announce: Callable[[Collection[UUID]], None] | None = None,
     ) -> None:
-        """Load the models and say that this process is ready. Not before a fork: see `loaded_models.load`."""
+        """Load the models and say that this process is ready. Not before a fork: see `loaded_models.load`.
+
+        `announce` tells those who wait which tasks have ended.
+        """
+        self._announce = announce
         self._lease = settings.lease
         self._cache = cache
         self._metrics = metrics
         self._models = models
         metrics.ready()
         models.load_all()
-        engine = connect(store.database_url, ping=False)  # scoring retries by itself
-        self._engine = WatchedEngine(engine, store.database_timeout_seconds)
+        # It does not ping: scoring retries by itself.
+        self._engine = WatchedEngine(store.database_url, store.database_timeout_seconds, ping=False, prepare=True)
         tracing.configure(TracingSettings(), "worker")
         self._heartbeat = HeartbeatThread(self._engine, models, settings.lease, metrics.measure_process)
         self._heartbeat.start()
@@ -67,7 +72,8 @@ class ScoringProcess:
             loaded = self._models.live(model)
             choose = partial(self._models.choose, model)
             ended = chunk.score(
-                self._engine, loaded, task_ids, self._lease, renewing, self._cache, self._metrics, choose
+                *(self._engine, loaded, task_ids, self._lease, renewing, self._cache, self._metrics, choose),
+                announce=self._announce,
             )
         if ended.tasks:
             inputs = sum(task.n_inputs for task in ended.tasks)
