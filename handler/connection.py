@@ -213,6 +213,6 @@ class BufferedTransport:
         return getattr(self._transport, name)
 
     def _send(self) -> None:
-        if self._written:
+        if self._written and not self._transport.is_closing():  # a client that has hung up hears nothing
             self._transport.write(b"".join(self._written))
-            self._written.clear()
+        self._written.clear()

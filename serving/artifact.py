@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from serving import programs
 from serving.catalogue import FOLDER
 
 
@@ -27,7 +28,8 @@ class UnsafeFormat(Exception):
 
 
 FORMATS = frozenset({".ubj", ".onnx", ".cbm", ".bin", ".model", ".json", ".jsonl", ".txt"})
-"""Formats that an artifact may have: they hold data only. Pickles (.pkl, .joblib, .pt) are programs."""
+"""Formats that an artifact may have: they hold data only. Pickles (.pkl, .joblib, .pt) are programs, and stay what they
+are under another name (programs.py)."""
 
 PROGRAMS = {"torchscript": ".pt"}
 """Runtime → the format that it needs although it is a program. Allowed only where the manifest names that runtime,
@@ -91,6 +93,8 @@ def verify(artifact: Artifact) -> None:
             raise ArtifactTampered(f"{file} is not in the manifest")
         if file.suffix not in formats and runtime != CODE:
             raise UnsafeFormat(f"{file}: only {', '.join(sorted(formats))} are allowed")
+        if runtime not in (CODE, *PROGRAMS) and (kind := programs.kind_of(file)) is not None:
+            raise UnsafeFormat(f"{file}: its content is a {kind}, which could be a program, whatever its name says")
     for name, expected in recorded.items():
         actual = sha256(artifact.path / name) if (artifact.path / name).is_file() else "missing"
         if actual != expected:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from store.states import Status
+from store.states import EXPIRED, PENDING, Status, status_in
 
 
 class WaitingTask(NamedTuple):
@@ -38,8 +38,16 @@ class TaskState(NamedTuple):
     error: str | None
 
 
+_STATES = text(f"""
+SELECT id, CASE WHEN {status_in(PENDING)} AND deadline <= now() THEN '{EXPIRED}' ELSE status END AS status, error
+FROM tasks WHERE id = ANY(:ids)
+""")
+
+
 def states(connection: Connection, task_ids: Sequence[UUID]) -> list[TaskState]:
-    """Return where these tasks stand; ids that nobody has are left out."""
-    query = text("SELECT id, status, error FROM tasks WHERE id = ANY(:ids)")
-    rows = connection.execute(query, {"ids": list(task_ids)})
+    """Return where these tasks stand; ids that nobody has are left out.
+
+    One whose deadline has passed is EXPIRED, although rescue may not have ended it yet: nothing else can come of it.
+    """
+    rows = connection.execute(_STATES, {"ids": list(task_ids)})
     return [TaskState(row.id, Status(row.status), row.error) for row in rows]

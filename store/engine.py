@@ -8,8 +8,9 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 
+import psycopg2.extensions  # type: ignore[import-untyped]
 import structlog
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE  # type: ignore[import-untyped]
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -52,6 +53,7 @@ def connect(url: str, *, pool_size: int = 2, ping: bool = True, autocommit: bool
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 25_000,  # milliseconds
+            **({"connection_factory": _Session, "cursor_factory": _Cursor} if autocommit else {}),
             **where.for_psycopg2,
         },
     )
@@ -119,11 +121,10 @@ class WatchedEngine:
         self._begun[transaction] = monotonic()
         try:
             with self._engine.connect() as connection:
-                if single:
-                    yield connection
-                else:
-                    connection.exec_driver_sql("BEGIN")
-                    yield connection
+                driver: Any = connection.connection.driver_connection
+                driver.begins = not single
+                yield connection
+                if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
                     connection.exec_driver_sql("COMMIT")
         finally:
             del self._begun[transaction]
@@ -139,8 +140,36 @@ class WatchedEngine:
                 os._exit(STUCK)
 
 
+class _Session(psycopg2.extensions.connection):  # type: ignore[misc]
+    begins = False
+    """Whether a transaction begins with the next statement."""
+
+
+class _Cursor(psycopg2.extensions.cursor):  # type: ignore[misc]
+    """Sends BEGIN together with the first statement of a transaction: one round trip less."""
+
+    def execute(self, query: str | bytes, values: Any = None) -> None:
+        if self._begins():
+            query = b"BEGIN; " + query if isinstance(query, bytes) else f"BEGIN; {query}"
+        super().execute(query, values)
+
+    def executemany(self, query: str, values: Any) -> None:
+        if self._begins():
+            super().execute("BEGIN")
+        super().executemany(query, values)
+
+    def copy_expert(self, query: str, *arguments: Any, **options: Any) -> None:
+        super().copy_expert(f"BEGIN; {query}" if self._begins() else query, *arguments, **options)
+
+    def _begins(self) -> bool:
+        begins: bool = self.connection.begins
+        self.connection.begins = False
+        return begins
+
+
 def _end_transaction(connection: Any, *_: Any) -> None:
     """Roll back what an exception has left open. psycopg2 does not: it has begun nothing."""
+    connection.begins = False
     if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
         with connection.cursor() as cursor:
             cursor.execute("ROLLBACK")

@@ -96,25 +96,18 @@ def _if_held(transition: Transition, sets: str | None = None) -> str:
     """
 
 
-def _without_inputs(update: str, stored: str = "SELECT") -> str:
-    """Have the inputs go with the state, and return the ids. `stored` is what else the statement does."""
+def _without_inputs(update: str) -> str:
+    """Have the inputs go with the state, and return the ids."""
     return f"""
         WITH ended AS ({update} RETURNING tasks.id), dropped AS (
             DELETE FROM task_inputs USING ended WHERE task_id = ended.id
-        ), stored AS ({stored})
+        )
         SELECT id FROM ended
     """
 
 
-def finishing(types: str = "", stored: str = "SELECT") -> PreparedStatement:
-    """Return the statement of `finish`, which also stores something for the tasks of the relation `ended`."""
-    return PreparedStatement(
-        f"ids uuid[], attempts int[], version text{types}", _without_inputs(_if_held(FINISH), stored)
-    )
-
-
 _RENEW = text(_if_held(RENEW))
-_FINISH = finishing()
+_FINISH = PreparedStatement("ids uuid[], attempts int[], version text", _without_inputs(_if_held(FINISH)))
 _FAIL = text(f"{_if_held(FAIL)} RETURNING tasks.id")
 _GIVE_BACK = text(_if_held(GIVE_BACK))
 _DEFER_OR_FAIL = DEFER.sets_where("submitted_at > now() - :patience", FAIL_DEFERRED)
@@ -126,11 +119,9 @@ def renew(connection: Connection, claims: Sequence[Claim], lease: timedelta) -> 
     connection.execute(_RENEW, _keys(claims) | {"lease": lease})
 
 
-def finish(
-    connection: Connection, claims: Sequence[Claim], version: str, statement: PreparedStatement = _FINISH, **rows: str
-) -> set[UUID]:
-    """Mark those still held SUCCESS, drop their inputs, and return their ids. The caller or `rows` stores the rest."""
-    return set(statement.execute(connection, _keys(claims) | {"version": version} | rows).scalars())
+def finish(connection: Connection, claims: Sequence[Claim], version: str) -> set[UUID]:
+    """Mark those still held SUCCESS, drop their inputs, and return their ids: the caller stores what these got."""
+    return set(_FINISH.execute(connection, _keys(claims) | {"version": version}).scalars())
 
 
 def fail(

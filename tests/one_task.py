@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, MetaData, insert, text
 
 from models.report_scorer.spec import SPEC
-from store import insertion, transitions, waiting, webhooks
+from store import transitions, waiting, webhooks
 from store.claims import Claim
 from store.predictions import predictions_table
 from store.states import FAILURE, FINAL, PENDING, STARTED, SUCCESS, Status, Transition
@@ -189,19 +189,6 @@ def finish(connection: Connection, held: Claim) -> None:
     for task_id in transitions.finish(connection, [held], version):
         row = REPORT | {"score": 0.5, "task_id": task_id, "model_version": version}
         connection.execute(insert(SCORES).values([row | {"position": position} for position in range(2)]))
-
-
-def finish_few(connection: Connection, held: Claim) -> None:
-    """Do what `finish` does, in one statement."""
-    version = str(held.attempt)
-    rows = [
-        REPORT | {"score": 0.5, "task_id": TASK, "model_version": version, "position": position}
-        for position in range(2)
-    ]
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    json = insertion.as_json(columns | {"task_id": [str(TASK)] * 2})
-    statement = transitions.finishing(", rows json", insertion.inserting(SCORES, list(columns)))
-    transitions.finish(connection, [held], version, statement, rows=str(json))
 
 
 def over(transition: Callable[..., object], *arguments: Any) -> Callable[[Connection, Claim], None]:

@@ -27,12 +27,13 @@ class SameOrigin:
         self._names = {"localhost", *(host for host in hosts if not host.startswith("*."))}
         self._endings = (".localhost", *(host[1:] for host in hosts if host.startswith("*.")))
         self._origins = set(origins)
-        self._known: set[bytes] = set()
+        self.known: set[bytes] = set()
+        """Host headers that are allowed. A request with one of them and no Origin needs no check."""
 
     def check(self, method: str, headers: Mapping[bytes, bytes]) -> None:
         """Raise RequestRefused for a request that was meant for another host, or comes from another site's page."""
         host, origin = headers.get(b"host"), headers.get(b"origin")
-        if host is not None and host not in self._known:
+        if host is not None and host not in self.known:
             self._check_host(host)
         if origin is not None and method == "POST":
             self._check_origin(origin.decode("latin-1"), host or b"")
@@ -43,8 +44,8 @@ class SameOrigin:
         parts = _HOST.fullmatch(given)
         name = parts[1].removesuffix(".") if parts else ""
         if name in self._names or name.endswith(self._endings) or _is_address(name):
-            if len(self._known) < KNOWN and len(host) <= _LONGEST:
-                self._known.add(host)
+            if len(self.known) < KNOWN and len(host) <= _LONGEST:
+                self.known.add(host)
             return
         detail = (
             f"The Host header is {given[:_SHOWN]!r}. With AUTH=off the handler serves only localhost, IP addresses and "

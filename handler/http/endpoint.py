@@ -75,8 +75,9 @@ class ApiEndpoint:
         start = perf_counter()
         try:
             try:
-                if services.same_origin is not None:
-                    services.same_origin.check(scope["method"], request.index)
+                site = services.same_origin
+                if site is not None and (request.index.get(b"host") not in site.known or b"origin" in request.index):
+                    site.check(scope["method"], request.index)
                 client = None
                 if not operation.public:
                     request.caller = caller = ANYBODY

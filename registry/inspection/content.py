@@ -3,34 +3,16 @@
 from pathlib import Path
 
 from registry.inspection.proposal import ModelRefused
+from serving import programs
 
 MAX_BYTES = 2**30
 """Of one file. PostgreSQL stores it in parts, and each backup has it."""
-
-_HEAD = 4096
 
 CONVERT = """it is a pickle, which is a program. Convert it where you trained it, and add the new file:
   from skl2onnx import to_onnx
   onnx = to_onnx(model, X[:1], options={{"zipmap": False}})
   open("model.onnx", "wb").write(onnx.SerializeToString())
 XGBoost, LightGBM and CatBoost models have a save_model of their own: save {example}"""
-
-_PROGRAMS = {
-    b"\x80\x02": "pickle",
-    b"\x80\x03": "pickle",
-    b"\x80\x04": "pickle",
-    b"\x80\x05": "pickle",
-    b"PK\x03\x04": "zip",
-    b"\x1f\x8b": "gzip",
-    b"x\x9c": "zlib",
-    b"x\x01": "zlib",
-    b"x\xda": "zlib",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b'\x04"M\x18': "lz4",
-    b"\x7fELF": "program",
-    b"#!": "program",
-}
 
 
 def runtime_of(file: Path) -> str:
@@ -41,10 +23,9 @@ def runtime_of(file: Path) -> str:
     if size > MAX_BYTES:
         raise ModelRefused(f"{file.name}: it has {size:,} bytes, more than {MAX_BYTES:,}; make the model smaller")
     with file.open("rb") as content:
-        head = content.read(_HEAD)
-    for magic, kind in _PROGRAMS.items():
-        if head.startswith(magic):
-            _refuse(file, kind)
+        head = content.read(programs.HEAD)
+    if (kind := programs.kind_of(file)) is not None:
+        _refuse(file, kind)
     if head.startswith(b"CBM1"):
         return "catboost"
     if head.startswith((b"tree\n", b"tree\r\n")):

@@ -12,7 +12,7 @@ from registry.inspection import mlflow_folder
 from registry.inspection.content import runtime_of
 from registry.inspection.folder import inside
 from registry.inspection.proposal import ModelRefused
-from serving import catalogue
+from serving import catalogue, programs
 from serving.artifact import CODE, REMOTE
 from serving.outcomes import OutcomeRules
 
@@ -111,6 +111,11 @@ def _alone(path: Path, name: str | None) -> Source:
         why = f"it has {len(found)} model files" if found else refused
         raise ModelRefused(f'{path}: {why}; name the model\'s file in a {TOML}: file = "model.ubj"')
     ((file, runtime),) = found.items()
+    if pickles := [one.name for one in sorted(path.iterdir()) if one.is_file() and programs.kind_of(one) == "pickle"]:
+        raise ModelRefused(
+            f"{path}: {', '.join(pickles)} is a pickle, which is left out; if {file.name} needs it, export both as one "
+            f'model. Otherwise name the model\'s file in a {TOML}: file = "{file.name}"'
+        )
     samples = [path / f"sample.{suffix}" for suffix in ("csv", "ndjson", "parquet")]
     return Source(_name(name or path.name), file, runtime, sample=next(filter(Path.is_file, samples), None))
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -191,6 +192,19 @@ def test_flower_shows_a_cancelled_and_an_expired_task_as_revoked(own: Platform, 
         assert own.finished(expired)["status"] == "EXPIRED"
     shown(flower, cancelled, "REVOKED")
     shown(flower, expired, "REVOKED")
+
+
+def test_flower_shows_a_task_as_revoked_that_expired_before_rescue_saw_it(own: Platform, flower: httpx.Client) -> None:
+    rescue = psutil.Process(own.rescue.pid)
+    rescue.suspend()
+    try:
+        with held(own):
+            task_id = submit(own, "report_scorer", REPORT, deadline="1")
+            time.sleep(1.2)
+        shown(flower, task_id, "REVOKED")
+    finally:
+        rescue.resume()
+    assert own.finished(task_id)["status"] == "EXPIRED"
 
 
 def test_flower_shows_what_became_of_a_task_in_the_end(own: Platform, flower: httpx.Client) -> None:

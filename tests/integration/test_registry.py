@@ -114,6 +114,17 @@ def test_a_pickle_is_not_loaded_though_somebody_has_added_it(
         ArtifactCache(tmp_path / "cache").fetch(connection, version)
 
 
+def test_a_pickle_by_another_name_is_not_loaded_either(connection: Connection, folder: Path, tmp_path: Path) -> None:
+    (folder / "model.bin").write_bytes(pickle.dumps(print))
+    files = {"model.bin": folder / "model.bin"}
+    listed = NewVersion("churn", "churn_predictions", runtime="xgboost", schema=SCHEMA, files=files)
+    added = administration.add(connection, listed, "ada")
+    version = versions.read(connection).version("churn", added.version)
+    assert version is not None
+    with pytest.raises(UnsafeFormat, match=r"model\.bin: its content is a pickle"):
+        ArtifactCache(tmp_path / "cache").fetch(connection, version)
+
+
 def test_a_folder_that_others_may_write_to_is_no_cache(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o700)
     (tmp_path / "cache").chmod(0o777)

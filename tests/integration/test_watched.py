@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
-from sqlalchemy import Engine, text
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS  # type: ignore[import-untyped]
+from sqlalchemy import CheckConstraint, Column, Engine, Integer, MetaData, Table, select, text
 from sqlalchemy.exc import DBAPIError
 
+from store.copying import copy
 from store.engine import STUCK, WatchedEngine, connect
 
 HANGS = """
@@ -54,6 +57,39 @@ def test_an_exception_takes_back_what_its_transaction_did(engine: Engine, databa
         connection.execute(insert, {"number": 4})
     with engine.connect() as connection:
         assert list(connection.execute(text("SELECT number FROM noted ORDER BY number")).scalars()) == [1, 4]
+    watched.dispose()
+
+
+def test_several_rows_at_once_are_in_the_transaction_and_a_look_alone_is_none(
+    engine: Engine, database_url: str
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE noted (number int)"))
+    watched = WatchedEngine(database_url, seconds=60, pool_size=1)
+    with pytest.raises(KeyError), watched.begin():
+        raise KeyError
+    with pytest.raises(KeyError), watched.begin() as connection:  # noqa: PT012
+        connection.execute(text("INSERT INTO noted VALUES (:number)"), [{"number": 1}, {"number": 2}])
+        raise KeyError
+    with watched.begin() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM noted")) == 0
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        assert driver.info.transaction_status == TRANSACTION_STATUS_INTRANS
+    assert driver.info.transaction_status == TRANSACTION_STATUS_IDLE
+    watched.dispose()
+
+
+def test_rows_that_bring_the_commit_are_stored_with_what_came_before(engine: Engine, database_url: str) -> None:
+    noted = Table("noted", MetaData(), Column("number", Integer, CheckConstraint("number < 9")))
+    noted.create(engine)
+    watched = WatchedEngine(database_url, seconds=60, pool_size=1)
+    for number in (2, 9):
+        with suppress(DBAPIError), watched.begin() as connection:
+            connection.execute(noted.insert().values(number=number - 1))
+            copy(connection, noted, {"number": [number]}, commit=True)
+    with engine.connect() as connection:
+        assert list(connection.execute(select(noted.c.number)).scalars()) == [1, 2]
     watched.dispose()
 
 

@@ -15,7 +15,6 @@ from store.settings import StoreSettings
 from telemetry import logs
 from telemetry.settings_errors import exit_on_invalid_settings
 from worker.celery import autoscaler, model_queues, remote_control, transport
-from worker.celery.events import EventsStep
 from worker.celery.model_queues import NOTHING, ScoringTasks
 from worker.celery.model_watch import ModelWatch
 from worker.celery.process import WorkerProcess
@@ -29,7 +28,7 @@ log = structlog.get_logger(__name__)
 def create_worker(settings: WorkerSettings, store: StoreSettings, broker: BrokerSettings, watch: ModelWatch) -> Celery:
     app = create_celery(broker.redis, ScoringTasks)
     app.steps["worker"].add(transport.EventLoopStep)
-    app.steps["consumer"].add(EventsStep)
+    app.steps["consumer"].add(transport.EventsStep)
     model_queues.follow(app, watch)
     WorkerProcess(settings, store, broker, watch).register(app)
     return app

@@ -34,6 +34,9 @@ for PostgreSQL up to a minute each. The process itself keeps the time limit (chu
 _READ_TIMEOUT = 5.0
 """Seconds for the rest of a command of which Redis has sent a part."""
 
+EVENTS_INTERVAL = 0.1
+"""Seconds for which the events of tasks, of which Flower lives, are collected."""
+
 _SHOWN = 500  # characters of an error, which may quote the message
 
 
@@ -80,6 +83,39 @@ class EventLoopStep(bootsteps.Step):  # type: ignore[misc]
     def create(self, worker: Any) -> None:
         worker.hub.close()
         worker.hub = asynchronous.set_event_loop(EventLoop(worker.timer))
+
+
+class EventsStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Has Celery send collected events a few times a second.
+
+    Left alone, it sends them in each turn of its loop, before it hands the message that has come to a worker process:
+    a round trip to Redis, for which the task waits.
+    """
+
+    requires = ("celery.worker.consumer.events:Events",)
+
+    def start(self, consumer: Any) -> None:
+        if consumer.hub is None:
+            return
+        dispatcher = consumer.event_dispatcher
+        waiting = False
+
+        def send() -> None:
+            nonlocal waiting
+            waiting = False
+            dispatcher.flush()
+
+        def send_later() -> None:
+            nonlocal waiting
+            if not waiting:
+                waiting = True
+                consumer.hub.call_later(EVENTS_INTERVAL, send)
+
+        dispatcher.on_send_buffered = send_later
+
+    def stop(self, consumer: Any) -> None:
+        if consumer.event_dispatcher is not None:
+            consumer.event_dispatcher.flush()
 
 
 class _LeavesLoop:

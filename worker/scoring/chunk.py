@@ -14,12 +14,11 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from registry.versions import predictions_of
-from serving.contract import ModelAway, Spec, Values, per_spec
-from store import insertion, transitions
+from serving.contract import ModelAway, Spec, Values
+from store import transitions
 from store.claims import Claim, ClaimedTask
 from store.copying import copy
 from store.engine import WatchedEngine
-from store.prepared import PreparedStatement
 from telemetry.tracing import span
 from worker.scoring.interruption import GracePeriodOver, TimeLimitExceeded, interruptible, time_limit
 from worker.scoring.live_models import VersionChoice
@@ -154,15 +153,12 @@ def _predict(loaded: ModelInstance, tasks: Sequence[ClaimedTask], cache: ScoreCa
 @retrying_outages
 def _finish(engine: WatchedEngine, loaded: ModelInstance, prediction: ChunkPrediction) -> set[UUID]:
     """Store everything in one transaction, for the tasks that are still ours, and return their ids."""
-    if (few := _few(loaded, prediction)) is not None:
-        with engine.begin(single=True) as connection:
-            claims = [task.claim for task in prediction.predicted[0].tasks]
-            return transitions.finish(connection, claims, loaded.version, _finishing(loaded.spec), rows=few)
+    is_all = len(prediction.predicted) == 1 and not (prediction.failed or prediction.unreadable)
     with engine.begin() as connection:
         predicted = [task.claim for part in prediction.predicted for task in part.tasks]
         ended = transitions.finish(connection, predicted, loaded.version)
         for part in prediction.predicted:
-            _store(connection, loaded, part.only(ended))
+            _store(connection, loaded, part.only(ended), commit=is_all)
         for task in prediction.failed:
             ended |= transitions.fail(
                 connection, [task.claim], loaded.version, task.reason, [fault._asdict() for fault in task.faults]
@@ -172,41 +168,19 @@ def _finish(engine: WatchedEngine, loaded: ModelInstance, prediction: ChunkPredi
     return ended
 
 
-def _few(loaded: ModelInstance, prediction: ChunkPrediction) -> str | None:
-    """Return the predictions for an INSERT, where they are all there is to store, and few."""
-    if prediction.failed or prediction.unreadable or len(prediction.predicted) != 1:
-        return None
-    (part,) = prediction.predicted
-    if sum(task.n_inputs for task in part.tasks) > insertion.FEW:
-        return None
-    ids = [str(task.claim.task_id) for task in part.tasks for _ in range(task.n_inputs)]
-    return insertion.as_json(_rows(loaded, part, ids))
-
-
-@per_spec
-def _finishing(spec: Spec) -> PreparedStatement:
-    names = ("task_id", "position", *(column.name for column in spec.stored_columns), "model_version")
-    return transitions.finishing(", rows json", insertion.inserting(predictions_of(spec), names))
-
-
-def _store(connection: Connection, loaded: ModelInstance, predicted: PredictedTasks) -> None:
+def _store(connection: Connection, loaded: ModelInstance, predicted: PredictedTasks, *, commit: bool) -> None:
     if not predicted.tasks:
         return
-    counts = [task.n_inputs for task in predicted.tasks]
-    ids = np.frombuffer(b"".join(task.claim.task_id.bytes for task in predicted.tasks), "V16")
-    copy(connection, predictions_of(loaded.spec), _rows(loaded, predicted, np.repeat(ids, counts)))
-
-
-def _rows(loaded: ModelInstance, predicted: PredictedTasks, ids: Values) -> dict[str, Values]:
-    """Return the columns to store, where `ids` has the task of each input."""
     counts = np.array([task.n_inputs for task in predicted.tasks])
+    ids = np.frombuffer(b"".join(task.claim.task_id.bytes for task in predicted.tasks), "V16")
     before = np.cumsum(counts) - counts
-    return {
-        "task_id": ids,
+    columns: dict[str, Values] = {
+        "task_id": np.repeat(ids, counts),
         "position": np.arange(counts.sum()) - np.repeat(before, counts),
         **{column.name: predicted.columns[column.name] for column in loaded.spec.stored_columns},
         "model_version": [loaded.version] * int(counts.sum()),
     }
+    copy(connection, predictions_of(loaded.spec), columns, commit=commit)
 
 
 @retrying_outages

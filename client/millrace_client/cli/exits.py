@@ -26,6 +26,12 @@ def told() -> Iterator[None]:
         sys.exit(0)
     except (ImportError, OSError) as error:
         _tell(error, ERROR)
+    except UnicodeEncodeError as error:  # an argument that is no text is found where it leaves this program
+        if "surrogates" not in error.reason:
+            raise
+        part = error.object[max(0, error.start - 20) : error.end + 20]
+        click.echo(f"millrace: not UTF-8: {part!a}; write it in UTF-8, in a UTF-8 locale", err=True)
+        sys.exit(USAGE)
     except Exception as error:
         from millrace_client import errors
 
