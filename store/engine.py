@@ -104,11 +104,11 @@ class WatchedEngine:
     """
 
     def __init__(self, url: str, seconds: float, *, pool_size: int = 2, ping: bool = True, prepare: bool = False):
-        """Give every transaction so many seconds. `prepare`: keep the plans of prepared statements."""
+        """Give every transaction so many seconds. `prepare`: keep plans, unless the URL hints at a pooler."""
         # An engine that changes a connection's level for a single statement pays a round trip for it.
         self._engine = connect(url, pool_size=pool_size, ping=ping, autocommit=True)
         event.listen(self._engine, "reset", _end_transaction)
-        if prepare and not address.parse(url).behind_pooler:
+        if prepare and address.parse(url).statement_cache is None:
             event.listen(self._engine, "connect", _may_prepare)
         self.seconds = seconds
         self._begun: dict[object, float] = {}

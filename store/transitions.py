@@ -56,6 +56,7 @@ REPLAY = Transition(
 
 
 # Locked in the order of the ids, never waited for: two deliveries cannot deadlock. It waits for no flush: decision 22.
+# The casts are for sessions that have it prepared when a release widens a column: PostgreSQL refuses a changed result.
 _CLAIMING = f"""
 WITH waiting AS (
     SELECT id, n_inputs FROM tasks
@@ -68,7 +69,8 @@ WITH waiting AS (
     WHERE id IN (SELECT id FROM fitting WHERE together <= :max_inputs OR together = n_inputs)
     RETURNING id, attempt, n_inputs, accepted_version
 )
-SELECT id, attempt, n_inputs, payload, accepted_version, (SELECT set_config('synchronous_commit', 'off', true))
+SELECT id, CAST(attempt AS bigint), CAST(n_inputs AS bigint), payload, accepted_version,
+    (SELECT set_config('synchronous_commit', 'off', true))
 FROM claimed JOIN task_inputs ON task_id = id ORDER BY id
 """
 _CLAIM = PreparedStatement("model text, ids uuid[], lease interval, max_inputs bigint", _CLAIMING)
