@@ -61,7 +61,7 @@ def connect(url: str, *, pool_size: int = 2, ping: bool = True, autocommit: bool
     @event.listens_for(engine, "connect")
     def begin_session(connection: Any, _: Any) -> None:
         connection.autocommit = True
-        with connection.cursor() as cursor:
+        with _broken_after(connection, CONNECT_TIMEOUT), connection.cursor() as cursor:
             cursor.execute(_begin(connection.info.backend_pid))
             rows = cursor.rowcount
         connection.autocommit = autocommit
@@ -79,21 +79,26 @@ def connect_within(engine: Engine, seconds: float) -> Iterator[Connection]:
     psycopg2 waits for a silent server as long as the connection seems to live. The engine must not `ping`, which would
     wait before anybody looks at the time.
     """
-    with engine.connect() as connection:
-        driver: Any = connection.connection.driver_connection
+    with engine.connect() as connection, _broken_after(connection.connection.driver_connection, seconds):
+        yield connection
+        connection.rollback()  # which the pool would do, without a limit
 
-        def end() -> None:
-            with suppress(OSError), socket.socket(fileno=os.dup(driver.fileno())) as duplicate:
-                duplicate.shutdown(socket.SHUT_RDWR)
 
-        timer = threading.Timer(seconds, end)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield connection
-            connection.rollback()  # which the pool would do, without a limit
-        finally:
-            timer.cancel()
+@contextmanager
+def _broken_after(driver: Any, seconds: float) -> Iterator[None]:
+    """Break the connection if the block takes so many seconds."""
+
+    def end() -> None:
+        with suppress(OSError), socket.socket(fileno=os.dup(driver.fileno())) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class WatchedEngine:

@@ -1,13 +1,19 @@
 """A process whose transaction hangs ends itself, and PostgreSQL lets go of what a frozen one held."""
 
+import socket
 import subprocess
 import sys
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from select import select as select_ready
 
 import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS  # type: ignore[import-untyped]
 from sqlalchemy import CheckConstraint, Column, Engine, Integer, MetaData, Table, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from store.copying import copy
 from store.engine import STUCK, WatchedEngine, connect
@@ -91,6 +97,42 @@ def test_rows_that_bring_the_commit_are_stored_with_what_came_before(engine: Eng
     with engine.connect() as connection:
         assert list(connection.execute(select(noted.c.number)).scalars()) == [1, 2]
     watched.dispose()
+
+
+def test_a_server_that_falls_silent_behind_the_log_in_is_not_waited_for(database_url: str) -> None:
+    given = make_url(database_url)
+    with mute_at(b"set_config", given.port or 5432) as port:
+        begin = time.monotonic()
+        with pytest.raises(OperationalError), connect(str(database_url).replace(str(given.port), str(port))).connect():
+            pass
+    assert time.monotonic() - begin < 60
+
+
+@contextmanager
+def mute_at(word: bytes, target: int) -> Iterator[int]:
+    """Pass a connection on to a server until the client says a word; then stay open, and silent."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.settimeout(30)
+
+    def serve() -> None:
+        client, _ = listening.accept()
+        server = socket.create_connection(("127.0.0.1", target))
+        with client, server:
+            while True:
+                for ready in select_ready([client, server], [], [], 30)[0]:
+                    said = ready.recv(65536)
+                    if not said:
+                        return
+                    if ready is client and word in said:
+                        client.recv(1)  # until it hangs up
+                        return
+                    (server if ready is client else client).sendall(said)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with listening:
+        yield listening.getsockname()[1]
+    thread.join(30)
 
 
 def test_a_session_may_not_idle_in_a_transaction_for_long(database_url: str) -> None:
