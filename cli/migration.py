@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 from alembic import command
@@ -13,23 +14,54 @@ from sqlalchemy.exc import DBAPIError
 from cli.database import database, database_url
 from devstack import causes, embedded, local
 from migrations.revisions import ROOM, config, upgrade
+from serving import catalogue
 
 FOLDER = ROOM / "versions"
+
+PLATFORM = "platform"
+"""How the name of a migration begins that is of no model: of store/tables.py."""
 
 
 @click.command()
 @click.argument("name")
 def migration(name: str) -> None:
-    """Write the migration that makes the tables as the specs say: millrace migration iris. `make up` applies it."""
+    """Write the migration that makes the tables as the specs say: millrace migration iris. `make up` applies it.
+
+    NAME is a model's, alone or with what changes: iris, iris_petals. For store/tables.py it is platform_ and what
+    changes. Where no table differs, nothing is written.
+    """
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", name):
         raise click.BadParameter("use small letters, digits and _, as in iris", param_hint="NAME")
-    if (FOLDER / f"{name}_tables.py").exists():
-        raise click.BadParameter(f"there is a migration {name} already; choose another name", param_hint="NAME")
+    _check_model(name)
+
+    def keep(_: Any, __: Any, written: list[Any]) -> None:
+        if written[0].upgrade_ops.is_empty():
+            written.clear()
+        elif (FOLDER / f"{name}_tables.py").exists():
+            raise click.BadParameter(
+                f"there is a migration {name} already; choose another name, as in {name}_2", param_hint="NAME"
+            )
+
     try:
         with _owner() as url:
-            command.revision(config(url), message="tables", rev_id=name, autogenerate=True)
+            made = command.revision(
+                config(url), message="tables", rev_id=name, autogenerate=True, process_revision_directives=keep
+            )
     except CommandError as error:
         sys.exit(f"millrace migration: {causes.of_schema(error)}")
+    if not made:
+        click.echo("nothing to migrate: the migrations make every table as the specs describe it")
+
+
+def _check_model(name: str) -> None:
+    """End the command unless the migration's name begins with that of a model whose spec can be read."""
+    models = catalogue.folders()
+    named = [one for one in (*models, PLATFORM) if name == one or name.startswith(f"{one}_")]
+    if not named:
+        sys.exit(f"millrace migration: there is no model {name!r}; the models are {', '.join(models)}")
+    model = max(named, key=len)
+    if why := catalogue.refused().get(model):
+        sys.exit(f"millrace migration: models/{model}/spec.py cannot be read: {why}")
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def api_operations(described: Mapping[str, Spec]) -> list[Operation]:
     return [
         *submissions.operations(described),
         *tasks.operations(described),
-        *jobs.OPERATIONS,
+        *jobs.operations(described),
         *job_results.OPERATIONS,
         *endpoints.operations(described),
         *models.OPERATIONS,

@@ -9,6 +9,7 @@ other servers.
 
 import asyncio
 from asyncio import Transport
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from handler.answer.tasks import DISCONNECT, Disconnect
 from handler.http.problem_responses import MEDIA_TYPE, problem
 from handler.http.request import check_head, improper, path_and_query
+from handler.lingering import Lingering
 from handler.problems import ProblemKind, RequestRefused
 
 MAX_HEAD = 65_536
@@ -61,17 +63,31 @@ class Connection(HttpToolsProtocol):
         self._parser_stopped = False  # at a request to upgrade
         self._resuming = False  # while a new parser gets a head that repeats how the body is framed
         self._refusal: str | None = None
+        self._stopping = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        super().connection_made(BufferedTransport(transport))  # type: ignore[arg-type]
+        self._buffered = BufferedTransport(transport, self._is_answered_early)
+        super().connection_made(self._buffered)  # type: ignore[arg-type]
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        if self._buffered.lingering is not None:
+            self._buffered.lingering.stop()
         super().connection_lost(exc)
         self._disconnect.happen()
 
+    def shutdown(self) -> None:
+        self._stopping = True  # which no lingering may hold up
+        if self.transport.is_closing():
+            self.transport.close()
+        else:
+            super().shutdown()
+
     def data_received(self, data: bytes) -> None:
+        if self._buffered.lingering is not None:
+            self._buffered.lingering.drop(len(data))
+            return
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
@@ -186,6 +202,11 @@ class Connection(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
+    def _is_answered_early(self) -> bool:
+        """Return whether all is answered while the client may still be sending."""
+        may_send = self._refusal is not None or (self.cycle is not None and self.cycle.more_body)
+        return may_send and self._is_idle() and not self._stopping
+
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -195,8 +216,10 @@ class Connection(HttpToolsProtocol):
 class BufferedTransport:
     """A transport that sends what is written in one turn of the event loop, head and body, as one packet."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, is_answered_early: Callable[[], bool]) -> None:
         self._transport = transport
+        self._is_answered_early = is_answered_early
+        self.lingering: Lingering | None = None
         self._written: list[bytes] = []
         self._soon = asyncio.get_running_loop().call_soon
 
@@ -206,8 +229,15 @@ class BufferedTransport:
         self._written.append(data)
 
     def close(self) -> None:
+        """Close; where the client may still be sending, linger first. Lingering, close at once."""
         self._send()
-        self._transport.close()
+        if self.is_closing() or not self._is_answered_early() or not self._transport.can_write_eof():
+            self._transport.close()
+        else:
+            self.lingering = Lingering(self._transport)
+
+    def is_closing(self) -> bool:
+        return self.lingering is not None or self._transport.is_closing()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -1,5 +1,6 @@
 """Jobs: many tasks under one id, such as the rows of a file. Make one, send its parts, close it, read its results."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -19,12 +20,14 @@ from handler.http.operation import Operation, success
 from handler.http.parameters import described_parameters, id_in, invalid_parameters, validated
 from handler.http.request import ApiRequest
 from handler.problems import ProblemKind, RequestRefused
+from handler.routes.submissions import ANY_ROWS, FLAGSHIP
 from handler.services import Services
 from handler.submit import batches, submission, upload, validation
 from handler.submit.batches import CSV, NDJSON, TSV
 from handler.submit.callback_url import checked
 from handler.submit.jobs import PartKey, accept_part, accept_patiently, read_part, sift_part
 from handler.submit.options import key_of, option_parameters
+from serving.contract import Spec
 from store import jobs, transitions
 from store.jobs import PartsMissing
 from store.states import Priority
@@ -197,41 +200,44 @@ _MODEL = (ProblemKind.UNKNOWN_MODEL, ProblemKind.NO_LIVE_VERSION)
 _KEY = next(parameter for parameter in option_parameters() if parameter["in"] == "header")
 _PART_OF = (*_UNKNOWN, *_MODEL, ProblemKind.JOB_CLOSED, ProblemKind.PART_REUSED)
 
-OPERATIONS = [
-    Operation(
-        *("POST", "/jobs", create_job, "jobs"),
-        responses=success(JobState, "The job is made", 202),
-        problems=(*submission.PROBLEMS, *_PART_OF),
-        request={"parameters": [_KEY], **_takes(NewJob, required=True)},
-    ),
-    Operation(
-        *("POST", f"{_ONE}/parts/{{part}}", add_part, "jobs"),
-        responses=success(AcceptedPart, "The part is stored durably", 202),
-        problems=(*submission.PROBLEMS, *_PART_OF),
-        request={
-            "parameters": described_parameters(PartPlace),
-            "requestBody": {
-                "required": True,
-                "content": {JSON: {"schema": {"type": "array", "items": {"type": "object"}, "minItems": 1}}},
-            },
-        },
-    ),
-    Operation(
-        *("POST", f"{_ONE}/close", close_job, "jobs"),
-        responses=success(JobState, "The job takes no more parts"),
-        problems=(
-            *body.PROBLEMS,
-            *_UNKNOWN,
-            ProblemKind.PARTS_MISSING,
-            ProblemKind.INVALID_INPUT,
-            ProblemKind.INVALID_JSON,
+
+def operations(specs: Mapping[str, Spec]) -> list[Operation]:
+    """Return the operations. The example of a part fits the example of a job, which is of the flagship."""
+    return [
+        Operation(
+            *("POST", "/jobs", create_job, "jobs"),
+            responses=success(JobState, "The job is made", 202),
+            problems=(*submission.PROBLEMS, *_PART_OF),
+            request={"parameters": [_KEY], **_takes(NewJob, required=True)},
         ),
-        request=_takes(ClosedJob, required=False),
-    ),
-    Operation(
-        *("POST", f"{_ONE}/cancel", cancel_job, "jobs"),
-        responses=success(JobState, "The job is cancelled"),
-        problems=(*_UNKNOWN, ProblemKind.JOB_CLOSED),
-        roles=CHANGERS,
-    ),
-]
+        Operation(
+            *("POST", f"{_ONE}/parts/{{part}}", add_part, "jobs"),
+            responses=success(AcceptedPart, "The part is stored durably", 202),
+            problems=(*submission.PROBLEMS, *_PART_OF),
+            request={
+                "parameters": described_parameters(PartPlace),
+                "requestBody": {
+                    "required": True,
+                    "content": {JSON: {"schema": ANY_ROWS, "example": [specs[FLAGSHIP].example]}},
+                },
+            },
+        ),
+        Operation(
+            *("POST", f"{_ONE}/close", close_job, "jobs"),
+            responses=success(JobState, "The job takes no more parts"),
+            problems=(
+                *body.PROBLEMS,
+                *_UNKNOWN,
+                ProblemKind.PARTS_MISSING,
+                ProblemKind.INVALID_INPUT,
+                ProblemKind.INVALID_JSON,
+            ),
+            request=_takes(ClosedJob, required=False),
+        ),
+        Operation(
+            *("POST", f"{_ONE}/cancel", cancel_job, "jobs"),
+            responses=success(JobState, "The job is cancelled"),
+            problems=(*_UNKNOWN, ProblemKind.JOB_CLOSED),
+            roles=CHANGERS,
+        ),
+    ]

@@ -45,7 +45,7 @@ def operations(specs: Mapping[str, Spec]) -> list[Operation]:
             *("POST", "/models/{model}/validate", validate_rows, "tasks"),
             responses=success(ValidatedRows, "How many rows are valid, and what is wrong with the others"),
             problems=(ProblemKind.UNKNOWN_MODEL, *submission.PROBLEMS),
-            request={"requestBody": {"required": True, "content": {JSON: {"schema": _ANY_ROWS}}}},
+            request=_any_model(specs),
         ),
     ]
 
@@ -132,7 +132,13 @@ _STORED = success(
 )
 
 
-_ANY_ROWS = {"type": "array", "items": {"type": "object"}, "minItems": 1}
+ANY_ROWS = {"type": "array", "items": {"type": "object"}, "minItems": 1}
+
+
+def _any_model(specs: Mapping[str, Spec]) -> dict[str, Any]:
+    """Describe rows of whichever model the path names, with an example for each."""
+    examples = {name: {"summary": spec.title, "value": [spec.example]} for name, spec in specs.items()}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": ANY_ROWS, "examples": examples}}}}
 
 
 def _request(spec: Spec, *, batch: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     millrace models add resnet18.pt --labels labels.txt --size 224 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
 
-makes it the current version of the image classifier; with --name my_classifier, a model of its own beside it. The
+makes it a candidate of the image classifier; with --name my_classifier, a model of its own beside it. The
 network takes float32 of shape (images, channels, size, size), any number of images or one at a time, and gives one
 number a label: logits or probabilities. TorchScript needs torch (pip install -e '.[torch]'), and is a program: add
 only files that you would run.
@@ -38,7 +38,7 @@ class AddRefused(ValueError):
 
 
 def add(file: Path, labels: list[str], preparation: Preparation, version: str | None, out: Path) -> str:
-    """Try the network, make it the current version under `out`, and return that version.
+    """Try the network, write it to `out` as a version that CURRENT names, and return that version.
 
     Nothing under `out` changes unless all of it succeeds. Raises AddRefused, TorchMissing and VersionRefused.
     """
@@ -141,11 +141,10 @@ def main(arguments: list[str] | None = None) -> int:
         if count > 1:
             print(f"note: {count} outputs have the label {label!r}")
     if asked.name:
-        print(f"{version} is now the current version of models/{asked.name}. If it is new, make its table:")
-        print(f'    alembic revision --autogenerate --rev-id {asked.name} -m "{asked.name}" && alembic upgrade head')
+        print(f"wrote models/{asked.name}/artifact/{version}. If the model is new, make its table, then make up again:")
+        print(f"    millrace migration {asked.name}")
     else:
-        print(f"{version} is now the current version in {asked.out}")
-    print("Restart handler and workers to serve it.")
+        print(f"wrote {asked.out / version}")
     return 0
 
 

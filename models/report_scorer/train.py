@@ -50,7 +50,7 @@ PARAMETERS: dict[str, Any] = {
 
 
 def train(data: ReportDataset, version: str, out: Path, seed: int = SEED) -> Path:
-    """Train, calibrate and evaluate on separate rows, write the artifact to `out`, and make it current.
+    """Train, calibrate and evaluate on separate rows, write the artifact to `out`, and name it in CURRENT.
 
     Nothing under `out` changes unless all of it succeeds. Raises TooFewRows and VersionRefused.
     """

@@ -41,7 +41,7 @@ CLOSE = 1e-6
 
 
 def train(data: TextDataset, version: str, out: Path, seed: int = SEED) -> Path:
-    """Choose by cross-validation, fit and evaluate, write the artifact to `out`, and make it current.
+    """Choose by cross-validation, fit and evaluate, write the artifact to `out`, and name it in CURRENT.
 
     Nothing under `out` changes unless all of it succeeds. Raises TooFewTexts, RuntimesDisagree and VersionRefused.
     """

@@ -98,7 +98,7 @@ def make(
     languages: Sequence[str] | None = None,
     with_float32: bool = False,
 ) -> Path:
-    """Convert, check and evaluate the weights, write the artifact to `out`, and make it current.
+    """Convert, check and evaluate the weights, write the artifact to `out`, and name it in CURRENT.
 
     `about` goes into the manifest; `languages` are those of the tokenizer's that the weights know, all of them unless
     given. Raises NotConverted and VersionRefused.

@@ -108,20 +108,20 @@ def main(memory: int) -> None:
             refused=f"reading it needs {error.name or error}; install requirements/worker-{order.runtime}.txt"
         )
     except Exception as error:  # each library has its own for a file that it cannot read
-        answer = Reply(refused=_in_one_line(error))
+        answer = Reply(refused=_in_one_line(order.runtime, error))
     with os.fdopen(answers, "wb") as out:
         out.write(msgspec.json.encode(answer))
     os._exit(0)
 
 
-def _in_one_line(error: Exception) -> str:
+def _in_one_line(runtime: str, error: Exception) -> str:
     from runtimes.description import NotSupported
 
     words = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, NotSupported):
         return words
     shown = words if len(words) <= 200 else f"{words[:200]} …"
-    return f"the library cannot read it: {shown}; save the model again"
+    return f"{runtime} cannot read it; the file is damaged or of another format: save the model again ({shown})"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from registry.inspection.proposal import ModelRefused
+from registry.inspection import other_formats
+from registry.inspection.other_formats import TAKEN, OtherFormat
+from registry.inspection.proposal import FormatRefused, ModelRefused
 from serving import programs
 
 MAX_BYTES = 2**30
@@ -20,10 +22,11 @@ def runtime_of(file: Path) -> str:
     size = file.stat().st_size
     if size == 0:
         raise ModelRefused(f"{file.name}: the file is empty; save the model again")
-    if size > MAX_BYTES:
-        raise ModelRefused(f"{file.name}: it has {size:,} bytes, more than {MAX_BYTES:,}; make the model smaller")
     with file.open("rb") as content:
         head = content.read(programs.HEAD)
+    _refuse_format(file, other_formats.by_content(file, head))
+    if size > MAX_BYTES:
+        raise ModelRefused(f"{file.name}: it has {size:,} bytes, more than {MAX_BYTES:,}; make the model smaller")
     if (kind := programs.kind_of(file)) is not None:
         _refuse(file, kind)
     if head.startswith(b"CBM1"):
@@ -34,12 +37,20 @@ def runtime_of(file: Path) -> str:
         return "xgboost"
     if head.startswith(b"binf"):
         raise ModelRefused(f'{file.name}: an old binary format of XGBoost; load it and save_model("model.ubj")')
-    if head[:1] == b"\x08" and b"\x00" in head:  # field 1 of ONNX's ModelProto, the version of the format
+    _refuse_format(file, other_formats.by_name(file))
+    if _is_onnx(head):
         return "onnx"
-    raise ModelRefused(
-        f"{file.name}: not a model that is known here; XGBoost (.ubj, .json), LightGBM (.txt), CatBoost (.cbm) and "
-        "ONNX (.onnx) are"
-    )
+    raise ModelRefused(f"{file.name}: not a model that is known here; {TAKEN}")
+
+
+def _refuse_format(file: Path, found: OtherFormat | None) -> None:
+    if found is not None:
+        raise FormatRefused(f"{file.name}: it is {found.what}; {found.remedy}")
+
+
+def _is_onnx(head: bytes) -> bool:
+    """Look for field 1 of ONNX's ModelProto, the version of the format, which has had one byte so far."""
+    return head[:1] == b"\x08" and head[1:2] < b"\x80" and b"\x00" in head
 
 
 def _is_xgboost(head: bytes) -> bool:

@@ -12,6 +12,10 @@ class ModelRefused(ValueError):
     """The files cannot be served; the message names what is wrong in which of them, and the remedy."""
 
 
+class FormatRefused(ModelRefused):
+    """The file is of a known format that is not taken."""
+
+
 class RuntimeMissing(ModelRefused):
     """The library that reads the file is not installed here."""
 

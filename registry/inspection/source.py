@@ -11,7 +11,7 @@ import msgspec
 from registry.inspection import mlflow_folder
 from registry.inspection.content import runtime_of
 from registry.inspection.folder import inside
-from registry.inspection.proposal import ModelRefused
+from registry.inspection.proposal import FormatRefused, ModelRefused
 from serving import catalogue, programs
 from serving.artifact import CODE, REMOTE
 from serving.outcomes import OutcomeRules
@@ -101,12 +101,16 @@ def _alone(path: Path, name: str | None) -> Source:
     """Return the one model file of a folder without a model.toml."""
     found: dict[Path, str] = {}
     refused = "there is no file in it"
+    known = None
     for file in sorted(path.iterdir()):
         if file.is_file() and not file.is_symlink() and not file.name.startswith("."):
             try:
                 found[file] = runtime_of(file)
             except ModelRefused as reason:
                 refused = str(reason)
+                known = reason if isinstance(reason, FormatRefused) else known
+    if known is not None and not found:
+        raise known
     if len(found) != 1:
         why = f"it has {len(found)} model files" if found else refused
         raise ModelRefused(f'{path}: {why}; name the model\'s file in a {TOML}: file = "model.ubj"')

@@ -1,7 +1,11 @@
 """Requests that are no proper HTTP, or hide a second one: refused, and never two where a proxy would see one."""
 
 import asyncio
+import http.client
 import socket
+import time
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -16,6 +20,7 @@ from tests.running import REPORT, Platform, free_port
 
 LENGTH = b"Content-Length: %d" % len(BODY)
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+JSON = {"Content-Type": "application/json"}
 HIDDEN = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -253,3 +258,80 @@ async def test_what_begins_no_head_holds_no_connection(monkeypatch: pytest.Monke
             heard(port, half, b"x" * 500 + WHOLE, WHOLE.replace(b"Host", b"Connection: close\r\nHost")),
         )
     assert found == [[204], [204], [204, 204, 204]]
+
+
+@pytest.mark.parametrize("megabytes", [9, 40])
+def test_a_client_that_closes_reads_that_its_body_is_too_large(platform: Platform, megabytes: int) -> None:
+    """urllib asks for the close, and reads nothing until all is sent: a reset would take the answer from it."""
+    for _ in range(3):
+        asked = urllib.request.Request(f"{platform.url}/submit", bytes(megabytes * 10**6), JSON)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(asked, timeout=60)
+        assert (refused.value.code, b"body-too-large" in refused.value.read()) == (413, True)
+    connection = http.client.HTTPConnection("127.0.0.1", platform.port, timeout=60)
+    connection.request("POST", "/submit", (bytes(10**6) for _ in range(megabytes)), {"Connection": "close", **JSON})
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+CLOSING = post(b"Content-Length: 1000000000", b"Connection: close", body=b"")
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 413, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+async def read_until_closed(writer: asyncio.StreamWriter, pause: float = 0) -> int:
+    """Send until the other side does not take more, and return how many bytes it has taken."""
+    sent = 0
+    with suppress(ConnectionError):
+        while True:
+            writer.write(bytes(65_536))
+            await writer.drain()
+            sent += 65_536
+            await asyncio.sleep(pause)
+    return sent
+
+
+async def test_what_comes_behind_an_early_answer_is_dropped_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handler.lingering.MAX_BYTES", 4 * 2**20)
+    async with serving(refuse) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CLOSING)
+        assert statuses(await asyncio.wait_for(reader.read(), 3)) == [413], "the answer ends while the body comes"
+        sent = await asyncio.wait_for(read_until_closed(writer), 10)
+        writer.close()
+    assert 4 * 2**20 <= sent < 32 * 2**20, "the kernel's buffers hold some of it"
+
+
+@pytest.mark.parametrize(("bound", "pause"), [("MAX_SECONDS", 0.05), ("SILENCE", 3600)])
+async def test_what_comes_behind_an_early_answer_is_awaited_for_seconds(
+    monkeypatch: pytest.MonkeyPatch, bound: str, pause: float
+) -> None:
+    monkeypatch.setattr(f"handler.lingering.{bound}", 0.5)
+    async with serving(refuse) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CLOSING)
+        assert statuses(await asyncio.wait_for(reader.read(), 3)) == [413]
+        start = time.monotonic()
+        if pause < 1:
+            await asyncio.wait_for(read_until_closed(writer, pause), 5)
+        else:
+            await asyncio.sleep(1.5)  # silence has been long enough, so what comes now is answered by a reset
+            await asyncio.wait_for(read_until_closed(writer, 0.1), 1)
+        assert 0.3 < time.monotonic() - start < 3
+        writer.close()
+
+
+async def test_a_server_that_stops_does_not_wait_for_what_comes_behind_an_early_answer() -> None:
+    async with serving(refuse) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CLOSING)
+        assert statuses(await asyncio.wait_for(reader.read(), 3)) == [413]
+        sending = asyncio.create_task(read_until_closed(writer, 0.05))
+        await asyncio.sleep(0.2)
+        start = time.monotonic()
+    assert time.monotonic() - start < 2
+    await asyncio.wait_for(sending, 5)
+    writer.close()

@@ -47,7 +47,11 @@ def endless(start: bytes, piece: bytes) -> Iterator[bytes]:
     return chain([start], repeat(piece * max(1, 65_536 // len(piece)), SENT // 65_536))
 
 
-LATE = {"a body in chunks": (post(CHUNKED, body=b""), b"4000\r\n" + b" " * 0x4000 + b"\r\n")}
+CHUNK = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
+LATE = {
+    "a body in chunks": (post(CHUNKED, body=b""), CHUNK),
+    "a body in chunks, to be closed": (post(CHUNKED, b"Connection: close", body=b""), CHUNK),
+}
 """Too large, and refused; what still comes of it is read for a while, so that its client can read that."""
 
 

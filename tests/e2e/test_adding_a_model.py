@@ -92,13 +92,48 @@ def test_a_spec_ahead_of_its_table_is_named_and_its_migration_is_written_where_n
         _run(".venv/bin/millrace migration iris", checkout, environment)
         (migration,) = (checkout / "migrations" / "versions").glob("iris_*.py")
         assert "create_table('iris_species'" in (written := migration.read_text(encoding="utf-8"))
-        with pytest.raises(AssertionError, match="there is a migration iris already"):
+        spec = checkout / "models" / "iris" / "spec.py"
+        spec.write_text(spec.read_text(encoding="utf-8").replace("petal_width:", "petal_breadth:"), encoding="utf-8")
+        with pytest.raises(
+            AssertionError, match="there is a migration iris already; choose another name, as in iris_2"
+        ):
             _run(".venv/bin/millrace migration iris", checkout, environment)
         assert migration.read_text(encoding="utf-8") == written
 
 
-def _run(command: str, folder: Path, environment: dict[str, str]) -> None:
+def test_a_migration_is_written_for_a_model_that_there_is_and_only_where_a_table_differs(
+    checkout: Path, database_url: str
+) -> None:
+    here = {"PYTHONPATH": f"{checkout}:{ROOT}", "PYTHONSAFEPATH": "1", "DATABASE_URL": database_url}
+    environment = {**os.environ, **here}
+    versions = checkout / "migrations" / "versions"
+    before = set(versions.glob("*.py"))
+    refused = _try(".venv/bin/millrace migration irris", checkout, environment)
+    assert (refused.returncode, refused.stdout, refused.stderr) == (
+        1,
+        "",
+        "millrace migration: there is no model 'irris'; the models are "
+        "image_classifier, iris, report_scorer, text_classifier, translator\n",
+    )
+    assert set(versions.glob("*.py")) == before
+    _run(".venv/bin/millrace migration iris", checkout, environment)
+    assert set(versions.glob("*.py")) - before == {versions / "iris_tables.py"}
+    _run(".venv/bin/alembic upgrade head", checkout, environment)
+    for name in ("iris", "report_scorer", "platform_queue"):
+        assert "nothing to migrate" in _run(f".venv/bin/millrace migration {name}", checkout, environment)
+    assert set(versions.glob("*.py")) - before == {versions / "iris_tables.py"}
+    (checkout / "models" / "iris" / "spec.py").write_text("SPEC = None\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match=r"models/iris/spec\.py cannot be read: AttributeError"):
+        _run(".venv/bin/millrace migration iris", checkout, environment)
+
+
+def _run(command: str, folder: Path, environment: dict[str, str]) -> str:
+    done = _try(command, folder, environment)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _try(command: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     program, *arguments = shlex.split(command)
     found = program.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
-    done = subprocess.run([found, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return subprocess.run([found, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)

@@ -84,3 +84,21 @@ def test_the_postman_collection_is_made_of_todays_openapi_document(tmp_path: Pat
     )
     stored = (EXAMPLES / "millrace.postman_collection.json").read_text(encoding="utf-8")
     assert json.loads(made.stdout) == json.loads(stored), "run: python docs/examples/postman.py > docs/examples/*.json"
+
+
+def test_rows_that_the_collection_sends_are_taken_and_nothing_refused_is_green(platform: Platform) -> None:
+    collection = json.loads((EXAMPLES / "millrace.postman_collection.json").read_text(encoding="utf-8"))
+    found = [request for folder in collection["item"] for request in folder["item"]]
+    job = platform.client.post("/jobs", json={"model": "report_scorer"}).json()["job_id"]
+    for path, status in (("/validate", 200), ("/parts/:part", 202), ("/close", 200)):
+        sent = [one for one in found if one["request"]["url"]["raw"].endswith(path)]
+        assert sent, path
+        for one in sent:
+            (tests,) = (event["script"]["exec"] for event in one["event"])
+            assert f"answers [{status}]" in tests[0], one["name"]
+            place = one["request"]["url"]["raw"].removeprefix("{{at}}").replace(":job_id", job)
+            for part in one["request"]["url"]["variable"]:
+                place = place.replace(f":{part['key']}", part["value"])
+            answer = platform.client.post(place, json=json.loads(one["request"]["body"]["raw"]))
+            assert answer.status_code == status, answer.text
+            assert answer.json().get("rejected", 0) == 0, answer.text

@@ -1,4 +1,4 @@
-"""`millrace models add`: a network of somebody else's becomes the current version, or is refused with the reason."""
+"""`millrace models add`: a network of somebody else's becomes a new version, or is refused with the reason."""
 
 import json
 import shutil
@@ -71,8 +71,11 @@ def refusal(out: Path, capsys: pytest.CaptureFixture[str], *arguments: object) -
     return capsys.readouterr().err
 
 
-def test_a_network_is_tried_and_becomes_the_current_version(out: Path, labels: Path) -> None:
+def test_a_network_is_tried_and_becomes_a_new_version(
+    out: Path, labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert add.main([str(DIGITS), f"--labels={labels}", f"--out={out}", "--version=mine", *GREY]) == 0
+    assert capsys.readouterr().out == f"wrote {out / 'mine'}\n"
     found = added(out)
     assert found.version == "mine"
     assert len(list(found.golden())) == 3

@@ -54,6 +54,23 @@ def archive(folder: Path) -> Path:
     return folder / "model.onnx"
 
 
+def zipped(name: str, first: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        with zipfile.ZipFile(folder / name, "w") as made:
+            made.writestr(first, b"content")
+        return folder / name
+
+    return make
+
+
+def weights(folder: Path) -> Path:
+    """Make what the Hugging Face Hub has of a model: safetensors beside its configuration."""
+    (folder / "model.safetensors").write_bytes(SAFETENSORS)
+    (folder / "config.json").write_text('{"architectures": ["BertModel"]}')
+    (folder / "README.md").write_text("# A model")
+    return folder
+
+
 def link(folder: Path) -> Path:
     (folder / "model.ubj").symlink_to(MODEL)
     return folder / "model.ubj"
@@ -91,6 +108,30 @@ OUTSIDE = "flavors:\n  xgboost:\n    data: ../../etc/passwd\n"
 TAG = "flavors: !!python/object/apply:os.system ['touch canary']\n"
 BOMB = "a: &a [1, 1]\nb: &b [*a, *a]\nflavors: *b\n"
 
+SAFETENSORS = (8).to_bytes(8, "little") + b'{"w":{}}' + bytes(50)
+"""A file whose first byte is also ONNX's."""
+WAYS = r"folder with a model\.py\), or name a server .* model\.toml"
+FORMATS: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "safetensors": (file(SAFETENSORS, "model.safetensors"), f"^model.safetensors: it is safetensors.*ONNX.*{WAYS}"),
+    "safetensors of 376 bytes of header": (file(b"x\x01" + bytes(6) + b"{}", "m.bin"), "it is safetensors"),
+    "a folder of safetensors": (weights, "^model.safetensors: it is safetensors"),
+    "an array of NumPy": (file(b"\x93NUMPY\x01\x00" + bytes(50), "w.npy"), f"arrays of NumPy.*XGBoost.*{WAYS}"),
+    "arrays of NumPy": (zipped("w.npz", "arr_0.npy"), "arrays of NumPy"),
+    "HDF5": (file(b"\x89HDF\r\n\x1a\n" + bytes(50), "model.h5"), f"Keras.*ONNX.*{WAYS}"),
+    "Keras": (zipped("model.keras", "metadata.json"), "Keras"),
+    "PyTorch": (zipped("model.pt", "model/data.pkl"), "PyTorch.*ONNX"),
+    "TorchScript": (zipped("model.pth", "model/version"), "PyTorch.*ONNX"),
+    "PyTorch before 1.6": (file(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + bytes(9), "m.pt"), "PyTorch.*ONNX"),
+    "GGUF": (file(b"GGUF\x03\x00\x00\x00" + bytes(50), "model.gguf"), f"llama.cpp.*{WAYS}"),
+    "PMML": (file(b'<?xml version="1.0"?>\n<PMML version="4.4">', "model.pmml"), f"PMML.*{WAYS}"),
+    "Core ML": (file(b"\x08\x04\x12\x20\x0a\x05" + bytes(50), "model.mlmodel"), "Core ML.*ONNX"),
+    "Core ML by its name": (file(b"\x08\x04\x00", "model.mlmodel"), "Core ML"),
+    "TensorFlow Lite": (file(b"\x1c\x00\x00\x00TFL3" + bytes(50), "model.tflite"), "TensorFlow Lite.*ONNX"),
+    "a SavedModel": (file(b"\x08\x01\x12\x90\x03\x0a\x05" + bytes(50), "saved_model.pb"), "TensorFlow.*ONNX"),
+    "an error page": (file(b"\n<!DOCTYPE html><html><title>404</title>", "model.onnx"), "web page.*download"),
+    "a storage's error": (file(b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code>', "model.ubj"), "download"),
+    "a pointer of Git LFS": (file(b"version https://git-lfs.github.com/spec/v1\noid", "model.onnx"), "git lfs pull"),
+}
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a pickle that is called a booster": (pickled, "skl2onnx"),
     "a zip with a pickle": (archive, "export the model to ONNX"),
@@ -139,6 +180,22 @@ def test_it_is_refused_with_the_remedy_and_nothing_runs(
     with pytest.raises(ModelRefused, match=words):
         inspect(path, name="churn")
     assert not list(tmp_path.rglob(CANARY))
+
+
+@pytest.mark.parametrize(("make", "words"), FORMATS.values(), ids=FORMATS)
+def test_a_format_that_is_not_taken_is_named_with_the_remedy_in_one_sentence(
+    make: Callable[[Path], Path], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelRefused, match=words) as refused:
+        inspect(make(tmp_path), name="churn")
+    assert "\n" not in str(refused.value)
+    assert "ONNXRuntimeError" not in str(refused.value)
+
+
+def test_the_remedy_stands_before_the_words_of_a_library(tmp_path: Path) -> None:
+    path = file(b"\x08\x07\x12\x00" + b"\xff" * 60, "model.onnx")(tmp_path)
+    with pytest.raises(ModelRefused, match=r"^model\.onnx: onnx cannot read it; .* save the model again \(\[ONNXR"):
+        inspect(path, name="churn")
 
 
 def test_a_name_like_sql_becomes_a_plain_column(tmp_path: Path) -> None:

@@ -77,3 +77,15 @@ def test_every_file_that_a_page_names_is_there() -> None:
             assert any(path.resolve().exists() for path in found), f"{name} names {place}"
         for test in re.findall(r"`(test_\w+\.py)(?:::\w+)?`", text):
             assert test in tests, f"{name} names {test}"
+
+
+def test_no_page_or_message_has_somebody_switch_versions_by_the_file_current() -> None:
+    """`registry/builtin.py` adds what it names as a candidate; `tests/integration/test_registry.py` shows that."""
+    wrong = re.compile(r"at their next start|write (?:\S+ ){1,6}into `(?:artifact/)?CURRENT|is now the current version")
+    for name in tracked("*.md", "models/*.py", "cli/*.py", "serving/*.py", "registry/*.py"):
+        text = " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        assert not wrong.search(text), f"{name}: {wrong.search(text)}"
+    for model in ("report_scorer", "image_classifier", "text_classifier", "translator"):
+        page = (ROOT / "models" / model / "README.md").read_text(encoding="utf-8")
+        assert f"millrace models promote {model}" in page, model
+        assert f"millrace models rollback {model}" in page, model

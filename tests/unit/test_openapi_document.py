@@ -91,6 +91,19 @@ def test_what_generators_stumble_over_is_not_there(document: dict[str, Any]) -> 
     }
 
 
+def test_rows_of_any_model_have_an_example_that_the_model_takes(document: dict[str, Any]) -> None:
+    def body(path: str) -> dict[str, Any]:
+        found: dict[str, Any] = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        return found
+
+    submitted = {name: body(f"/models/{name}/submit")["example"] for name in specs()}
+    validated = body("/models/{model}/validate")["examples"]
+    assert {name: example["value"] for name, example in validated.items()} == submitted
+    assert list(validated) == document["paths"]["/models/{model}/validate"]["post"]["parameters"][0]["schema"]["enum"]
+    of_jobs = document["components"]["schemas"]["NewJob"]["properties"]["model"]["examples"]
+    assert [submitted[name] for name in of_jobs] == [body("/jobs/{job_id}/parts/{part}")["example"]]
+
+
 def test_a_task_is_told_apart_by_its_model(document: dict[str, Any]) -> None:
     found = document["components"]["schemas"]
     task = found["Task"]
