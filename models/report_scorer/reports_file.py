@@ -38,7 +38,7 @@ SLICE = 50_000
 
 
 @dataclass(frozen=True)
-class Table:
+class NumberedRows:
     """The columns that are asked for, and each row's number: from 1 below the names, with the empty rows."""
 
     file: Path
@@ -68,7 +68,7 @@ def read_reports(file: Path, label: str, weight: str | None = None, split: str |
     return ReportDataset(file.name, sha256(file), columns, labels, None, weights, held_out)
 
 
-def _table(file: Path, wanted: Sequence[str]) -> Table:
+def _table(file: Path, wanted: Sequence[str]) -> NumberedRows:
     read = {".csv": _csv, ".parquet": _parquet}.get(file.suffix.lower())
     if read is None:
         raise BadTrainingData(f"{file}: the name must end in .csv or .parquet")
@@ -84,13 +84,13 @@ def _table(file: Path, wanted: Sequence[str]) -> Table:
         raise BadTrainingData(f"{file}: this is no parquet file, or a damaged one; save it anew") from None
 
 
-def _parquet(file: Path, wanted: Sequence[str]) -> Table:
+def _parquet(file: Path, wanted: Sequence[str]) -> NumberedRows:
     frame = pl.read_parquet(file)
     _require(file, frame.columns, wanted)
-    return Table(file, frame.select(*dict.fromkeys(wanted)), range(1, len(frame) + 1))
+    return NumberedRows(file, frame.select(*dict.fromkeys(wanted)), range(1, len(frame) + 1))
 
 
-def _csv(file: Path, wanted: Sequence[str]) -> Table:
+def _csv(file: Path, wanted: Sequence[str]) -> NumberedRows:
     """Read text: guessing the types would let one bad cell turn its whole column into text, and hide which cell."""
     sheet = Sheet(file)
     _require(file, sheet.names, wanted)
@@ -105,7 +105,7 @@ def _csv(file: Path, wanted: Sequence[str]) -> Table:
     frame = pl.concat([pl.DataFrame(schema=dict.fromkeys(places, pl.String)), *frames])
     if sheet.delimiter != ",":
         frame = frame.with_columns(_with_points(frame[name]) for name in places if name not in TEXTS)
-    return Table(file, frame, numbers)
+    return NumberedRows(file, frame, numbers)
 
 
 def _filled(sheet: Sheet, numbers: "array[int]") -> Iterator[list[str]]:
@@ -134,7 +134,7 @@ def _with_points(values: pl.Series) -> pl.Series:
     return values.str.replace(",", ".", literal=True) if is_decimal else values
 
 
-def _typed(table: Table, name: str) -> pl.Series:
+def _typed(table: NumberedRows, name: str) -> pl.Series:
     kind, _, words = KIND[name]
     values = table.columns[name]
     if kind != pl.String():
@@ -159,7 +159,7 @@ def _stripped(values: pl.Series) -> pl.Series:
     return text.set(text == "", None)
 
 
-def _labels(table: Table, name: str) -> pl.Series:
+def _labels(table: NumberedRows, name: str) -> pl.Series:
     values = _stripped(table.columns[name])
     if values.dtype.is_nested():
         raise BadTrainingData(f"{table.file}: column {name} is {values.dtype}; a label is 0 or 1")
@@ -171,7 +171,7 @@ def _labels(table: Table, name: str) -> pl.Series:
     return labels
 
 
-def _weights(table: Table, name: str) -> Array:
+def _weights(table: NumberedRows, name: str) -> Array:
     values = _stripped(table.columns[name])
     numbers = values.cast(pl.Float64(), strict=False)
     is_weight = (numbers.is_finite() & (numbers > 0)).fill_null(value=False)
@@ -179,14 +179,14 @@ def _weights(table: Table, name: str) -> Array:
     return numbers.to_numpy()
 
 
-def _held_out(table: Table, name: str) -> Array:
+def _held_out(table: NumberedRows, name: str) -> Array:
     values = _stripped(table.columns[name])
     parts = values.cast(pl.String)
     _refuse(table, values, ~parts.is_in(["train", "test"]).fill_null(value=False), "is no part; write train or test")
     return (parts == "test").to_numpy()
 
 
-def _refuse(table: Table, values: pl.Series, wrong: pl.Series, why: str) -> None:
+def _refuse(table: NumberedRows, values: pl.Series, wrong: pl.Series, why: str) -> None:
     if wrong.any():
         first = wrong.to_list().index(True)
         found = "an empty cell" if values[first] is None else repr(values[first])
@@ -195,7 +195,7 @@ def _refuse(table: Table, values: pl.Series, wrong: pl.Series, why: str) -> None
         raise table.refusal(first, values.name, f"{found} {why}")
 
 
-def _check(table: Table, reports: pl.DataFrame) -> None:
+def _check(table: NumberedRows, reports: pl.DataFrame) -> None:
     """Put every row through the spec, so that training and the handler agree on what a report is."""
     adapter = TypeAdapter(list[Report])
     for number, part in enumerate(reports.iter_slices(SLICE)):
