@@ -153,6 +153,6 @@ def test_long_names_are_served_and_not_remembered() -> None:
     site: Any = SameOrigin([], [])
     for number in range(100):
         site.check("GET", {b"host": b"%d" % number + b"a" * 60_000 + b".localhost"})
-    assert sum(map(len, site._known)) == 0
+    assert sum(map(len, site.known)) == 0
     site.check("GET", {b"host": b"a.localhost"})
-    assert site._known == {b"a.localhost"}
+    assert site.known == {b"a.localhost"}
