@@ -26,14 +26,14 @@ def database(command: str) -> Iterator[Engine]:
     """Yield the database. An error of the database ends the command."""
     try:
         engine = connect(database_url(command), pool_size=1)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
     except UnusableUrl as error:
         sys.exit(f"millrace {command}: DATABASE_URL: {error}")
-    try:
-        yield engine
     except DBAPIError as error:
         sys.exit(f"millrace {command}: {_explain(error)}")
-    finally:
-        engine.dispose()
 
 
 def _explain(error: DBAPIError) -> str:

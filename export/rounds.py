@@ -14,6 +14,7 @@ from export.days import DayBusy, RowsGone, export_day, limit_wait
 from export.due import CountedDay, Exported
 from export.storage import Storage
 from store import deleted_days, models, outage
+from store.address import UnusableUrl
 
 FAILURES = 3
 """Days in a row that fail before the round is given up: the database, the place or its disk is away."""
@@ -46,7 +47,8 @@ class DayOutcome:
 
 def reason(error: Exception) -> str:
     """Return an error in one line without a password and without a row."""
-    said = outage.reason(error) or f"{type(error).__name__}: {error}"
+    away = str(error) if isinstance(error, UnusableUrl) else outage.reason(error)
+    said = away or f"{type(error).__name__}: {error}"
     return redacted(said.strip().partition("\n")[0])
 
 

@@ -1,5 +1,6 @@
 """Alembic's entry: one migration at a time, over the platform's tables and every model's own."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from migrations.settings import addresses
 from registry import builtin, prediction_tables
 from registry.versions import Registry
 from store import address
+from store.address import UnusableUrl
 from store.annotations import annotate, relation
 from store.engine import connect
 from store.limits import try_lock
@@ -120,4 +122,9 @@ def _alone(engine: Engine) -> Iterator[None]:
         yield
 
 
-migrate()
+try:
+    migrate()
+except UnusableUrl as error:
+    if context.config.attributes.get("database_url"):
+        raise  # whoever gave it explains the error
+    sys.exit(f"alembic: the address of the database cannot be used: {error}")

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from store import address, outage
-from store.address import CONNECT_TIMEOUT, STATEMENT_CACHE, UnusableUrl
+from store import address, outage, pooler
+from store.address import CONNECT_TIMEOUT
 from store.prepared import PREPARED
 
 log = structlog.get_logger(__name__)
@@ -58,17 +58,20 @@ def connect(url: str, *, pool_size: int = 2, ping: bool = True, autocommit: bool
         },
     )
 
-    @event.listens_for(engine, "connect")
+    @event.listens_for(engine, "connect", insert=True)  # before SQLAlchemy's own statements
     def begin_session(connection: Any, _: Any) -> None:
         connection.autocommit = True
         with _broken_after(connection, CONNECT_TIMEOUT), connection.cursor() as cursor:
             cursor.execute(_begin(connection.info.backend_pid))
-            rows = cursor.rowcount
+            is_pooled = cursor.rowcount == 0
+        if is_pooled:
+            pooler.check_transactions(connection)
         connection.autocommit = autocommit
-        if rows == 0 and where.statement_cache is None:
+        if is_pooled and where.statement_cache is None:
             connection.close()
-            raise _found_pooler()
+            raise pooler.unnamed()
 
+    pooler.name_refused_parameters(engine)
     return engine
 
 
@@ -204,17 +207,20 @@ def connect_async(url: str, *, pool_size: int = 5, timeout: float = 30) -> Async
         connect_args={**arguments, "command_timeout": timeout, "server_settings": settings},
     )
 
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine.sync_engine, "connect", insert=True)
     def begin_session(connection: Any, _: Any) -> None:
         driver = connection.driver_connection
         with outage.translated(engine.dialect):  # here SQLAlchemy would let the driver's own errors out
             said = connection.run_async(lambda asyncpgs: asyncpgs.execute(_begin(asyncpgs.get_server_pid())))
+            if said == "SELECT 0":
+                connection.run_async(pooler.check_transactions_async)
         if said == "SELECT 0" and where.statement_cache is None:
             driver.terminate()
-            raise _found_pooler()
+            raise pooler.unnamed()
 
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     outage.wrap_socket_errors(engine.sync_engine)
+    pooler.name_refused_parameters(engine.sync_engine)
     return engine
 
 
@@ -231,10 +237,6 @@ def _begin(pid: int) -> str:
     """
     settings = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in SESSION.items())
     return f"SELECT {settings} WHERE pg_backend_pid() = {pid}"
-
-
-def _found_pooler() -> UnusableUrl:
-    return UnusableUrl(f"a connection pooler answers there: add ?{STATEMENT_CACHE}=0 (docs/how-to/pooler.md)")
 
 
 def _refuse_closed(connection: Any, *_: Any) -> None:

@@ -47,7 +47,7 @@ def reason(error: BaseException) -> str | None:
     if isinstance(error, PoolTimeout):
         return BUSY
     if isinstance(error, UnusableUrl):
-        return "The database's address lacks a parameter"
+        return "This service's connection to its database is not configured as it needs"
     if not isinstance(error, DBAPIError):
         return None
     state = sqlstate(error)

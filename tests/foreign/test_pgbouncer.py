@@ -1,6 +1,7 @@
 """The whole platform through PgBouncer in transaction mode, by one DATABASE_URL, as docs/how-to/pooler.md says."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,8 +50,8 @@ class Pooler:
     owner: str
     """The owner's URL, past the pooler."""
 
-    def through(self, url: str) -> str:
-        return make_url(url).set(port=self.port).render_as_string(hide_password=False)
+    def through(self, url: str, database: str = "pooled") -> str:
+        return make_url(url).set(port=self.port, database=database).render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,7 @@ def pooler(servers: Servers) -> Iterator[Pooler]:
         (folder / "pgbouncer.ini").write_text(f"""
 [databases]
 pooled = host=127.0.0.1 port={users[0].port}
+statement = host=127.0.0.1 port={users[0].port} dbname=pooled pool_mode=statement
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
@@ -166,6 +168,58 @@ def test_a_pooler_that_the_url_does_not_name_is_found_out(ask: Ask, migrated: Po
     with pytest.raises(UnusableUrl, match="prepared_statement_cache_size=0"):
         ask(migrated.through(migrated.owner))
     assert ask(migrated.through(migrated.owner) + POOLED).application == "millrace"
+
+
+UNFIT = {
+    "statement mode": ("statement", POOLED, "pool_mode = statement, .* set pool_mode = transaction"),
+    "statement mode, unnamed": ("statement", "", "pool_mode = statement, .* set pool_mode = transaction"),
+    "options": ("pooled", f"{POOLED}&options=-c%20statement_timeout%3D5s", "remove options from the URL, and give the"),
+}
+
+
+@each_driver
+@pytest.mark.parametrize(("database", "query", "words"), UNFIT.values(), ids=UNFIT)
+def test_a_pooler_that_does_not_do_what_programs_need_is_named_with_the_remedy(
+    ask: Ask, migrated: Pooler, database: str, query: str, words: str
+) -> None:
+    with pytest.raises(UnusableUrl, match=words):
+        ask(migrated.through(migrated.owner, database) + query)
+
+
+@pytest.mark.parametrize(("database", "query", "words"), UNFIT.values(), ids=UNFIT)
+@pytest.mark.parametrize(
+    "command", [["alembic", "upgrade", "head"], ["cli.keys", "list"], ["export", "--once"]], ids=lambda one: one[0]
+)
+def test_a_program_says_so_in_one_sentence(
+    command: list[str], migrated: Pooler, database: str, query: str, words: str, tmp_path: Path
+) -> None:
+    places = {"DATABASE_URL": migrated.through(migrated.owner, database) + query, "EXPORT_URL": tmp_path.as_uri()}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env={**os.environ, **places}, capture_output=True, text=True
+    )
+    said = (done.stdout + done.stderr).splitlines()
+    assert done.returncode == 1
+    assert re.search(words, said[-1]), said
+    assert not re.search("Traceback|psycopg2|unsupported startup|closed the connection", " ".join(said)), said
+
+
+@pytest.mark.parametrize(("database", "query", "words"), UNFIT.values(), ids=UNFIT)
+def test_make_up_says_so_too(
+    migrated: Pooler, servers: Servers, database: str, query: str, words: str, tmp_path: Path
+) -> None:
+    places = {
+        "DATABASE_URL": migrated.through(migrated.owner, database) + query,
+        "REDIS_URL": empty_redis(servers, 4),
+        "MILLRACE_FOLDER": str(tmp_path / "millrace"),
+        "PORT": str(free_port()),
+        "FLOWER_PORT": str(free_port()),
+    }
+    up = [Path(sys.executable).with_name("millrace"), "up"]
+    done = subprocess.run(up, env={**os.environ, **places}, capture_output=True, text=True, timeout=60)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1, said
+    assert re.search(f"DATABASE_URL names a database that cannot be used: .*{words}", said), said
+    assert "Traceback" not in said
 
 
 def test_many_clients_at_once_get_what_they_submitted(through: tuple[Platform, httpx.Client]) -> None:
