@@ -19,7 +19,7 @@ from handler.http.request import ApiRequest
 from handler.problems import ProblemKind, RequestRefused
 from handler.routes import job_results
 from handler.routes import jobs as api
-from handler.submit.batches import ARROW, CSV, NDJSON, TSV
+from handler.submit.reading import ARROW, CSV, NDJSON, TSV
 
 DOWNLOADS = {"csv": CSV, "ndjson": NDJSON, "arrow": ARROW}
 

@@ -5,7 +5,7 @@ from store.states import Status
 _BY_BEGINNING = {
     "worker lost": (
         "Workers ended while they scored this task, most often for want of memory. Look at the worker's log, then "
-        "replay the task; submit its inputs in smaller batches if it ends workers again."
+        "replay the task; submit its inputs in several tasks if it ends workers again."
     ),
     "the model ": "Promote a version of the model and start a worker that serves it, then replay the task.",
     "deadline passed": "Submit the inputs again with a later deadline, or without one.",

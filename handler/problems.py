@@ -105,7 +105,7 @@ class ProblemKind(Enum):
         408,
         "Request body timed out",
         "The request body did not arrive within BODY_TIMEOUT_SECONDS.",
-        "Send a smaller batch, or use a faster connection.",
+        "Send a smaller submission, or use a faster connection.",
     )
     TASK_ENDED = (
         409,
@@ -159,7 +159,7 @@ class ProblemKind(Enum):
         413,
         "Request body too large",
         "The request body is larger than MAX_BODY_BYTES.",
-        "Send several smaller batches.",
+        "Send several smaller submissions.",
     )
     WRONG_CONTENT_TYPE = (
         415,

@@ -183,7 +183,7 @@ class Platform:
                 program.stop(signal.SIGKILL)  # an orderly stop takes seconds each, and has tests of its own
 
     def submit(self, *reports: dict[str, object]) -> str:
-        """Submit a batch and return its task id."""
+        """Submit inputs and return its task id."""
         answer = self.client.post("/submit", json=list(reports))
         assert answer.status_code == 202, answer.text
         task_id: str = answer.json()["task_id"]

@@ -35,7 +35,7 @@ class TaskOptions(NamedTuple):
 def submit(
     body: bytes, content_type: str, model: str, key: str, deadline: Deadline, options: TaskOptions | None = None
 ) -> Operation[str]:
-    """Submit a batch and return its task's id."""
+    """Submit inputs and return its task's id."""
     options = options or TaskOptions()
     given = {"priority": options.priority, "deadline": options.expires, "callback_url": options.callback_url}
     params = {name: str(value) for name, value in given.items() if value is not None}

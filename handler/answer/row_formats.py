@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Double, Integer, La
 from sqlalchemy.types import TypeEngine
 
 from handler.http.request import ApiRequest
-from handler.submit.batches import ARROW, CSV, NDJSON
+from handler.submit.reading import ARROW, CSV, NDJSON
 from store.result_rows import Shape, TextFormat
 
 if TYPE_CHECKING:

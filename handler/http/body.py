@@ -138,7 +138,7 @@ class BodyReader:
                 if self.timeout.stop(timed):
                     raise self.too_slow()
         if size > limit:
-            remedy = "send several smaller batches" if most is None else "send only the fields of the form"
+            remedy = "send several smaller submissions" if most is None else "send only the fields of the form"
             detail = f"The body is over {limit} bytes; {remedy}."
             raise RequestRefused(ProblemKind.BODY_TOO_LARGE, detail)
         body = b"".join(chunks)
@@ -150,7 +150,7 @@ class BodyReader:
     def too_slow(self) -> RequestRefused:
         """Return the error for a body that does not arrive."""
         seconds = f"{self.timeout.seconds:g} s"
-        detail = f"The body did not arrive within {seconds}; send a smaller batch, or use a faster connection."
+        detail = f"The body did not arrive within {seconds}; send a smaller submission, or use a faster connection."
         return RequestRefused(ProblemKind.BODY_TOO_SLOW, detail, headers={"Connection": "close"})
 
 

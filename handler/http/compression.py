@@ -57,7 +57,7 @@ def _inflated(body: bytes, coding: str, limit: int) -> bytes:
     except (zlib.error, zstd.ZstdError):
         raise _invalid(coding) from None
     if len(content) > limit:
-        detail = f"Decompressed, the body is over {limit} bytes; send several smaller batches."
+        detail = f"Decompressed, the body is over {limit} bytes; send several smaller submissions."
         raise RequestRefused(ProblemKind.BODY_TOO_LARGE, detail)
     _check_end(decoder, coding)
     return content

@@ -17,7 +17,7 @@ from handler.http.request import ApiRequest
 from handler.problems import ProblemKind, RequestRefused
 from handler.routes.predictions import ROWS
 from handler.services import Services
-from handler.submit.batches import NDJSON
+from handler.submit.reading import NDJSON
 from store import jobs
 
 

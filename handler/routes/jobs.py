@@ -22,11 +22,11 @@ from handler.http.request import ApiRequest
 from handler.problems import ProblemKind, RequestRefused
 from handler.routes.submissions import ANY_ROWS, FLAGSHIP
 from handler.services import Services
-from handler.submit import batches, submission, upload, validation
-from handler.submit.batches import CSV, NDJSON, TSV
+from handler.submit import reading, submission, upload, validation
 from handler.submit.callback_url import checked
 from handler.submit.jobs import PartKey, accept_part, accept_patiently, read_part, sift_part
 from handler.submit.options import key_of, option_parameters
+from handler.submit.reading import CSV, NDJSON, TSV
 from serving.contract import Spec
 from store import jobs, transitions
 from store.jobs import PartsMissing
@@ -56,7 +56,7 @@ async def create_job(request: ApiRequest, services: Services, client: str | None
     With a file, the query has what the JSON object would have: `?model=report_scorer&on_invalid=collect`. A file whose
     upload was interrupted is sent again with the same Idempotency-Key: what is stored already stays.
     """
-    whole = content_type(request) in batches.FORMATS and batches.FORMATS[content_type(request)] in UPLOADED
+    whole = content_type(request) in reading.FORMATS and reading.FORMATS[content_type(request)] in UPLOADED
     if whole:
         asked = validated(NewJob, request.query_params)
     else:
@@ -114,7 +114,7 @@ async def _made(request: ApiRequest, services: Services, client: str | None, ask
 async def _upload(request: ApiRequest, services: Services, job: Row[Any]) -> None:
     """Store the parts of a file while it arrives, and close the job."""
     model = services.models.get(job.model)
-    kind, encoding = batches.FORMATS[content_type(request)], charset(request)
+    kind, encoding = reading.FORMATS[content_type(request)], charset(request)
     number, first_row = 0, 1
     async for part in upload.parts_of(request, services.bodies, kind, model.spec):
         rows = await sift_part(model, job.on_invalid, kind, part.body, encoding, first_row)

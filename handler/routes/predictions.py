@@ -17,7 +17,7 @@ from handler.http.request import ApiRequest
 from handler.models import KnownModel
 from handler.problems import ProblemKind, RequestRefused
 from handler.services import Services
-from handler.submit.batches import ARROW, CSV, NDJSON
+from handler.submit.reading import ARROW, CSV, NDJSON
 from serving.plain import plain_error
 from store import result_rows
 from store.result_rows import RowSource

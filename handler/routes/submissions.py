@@ -12,7 +12,7 @@ from handler.http.operation import AnswerFunction, Operation, success
 from handler.http.request import ApiRequest
 from handler.problems import MAX_FIELD_ERRORS, ProblemKind
 from handler.services import Services
-from handler.submit import batches, submission, validation
+from handler.submit import reading, submission, validation
 from handler.submit.options import input_in_query, option_parameters
 from handler.submit.submission import accept, accept_and_wait, requested_options
 from serving.contract import Spec
@@ -38,7 +38,7 @@ def operations(specs: Mapping[str, Spec]) -> list[Operation]:
             summary="Score one report now",
             responses=task | _STORED,
             problems=submission.PROBLEMS,
-            request=_request(flagship, batch=False),
+            request=_request(flagship, many=False),
         ),
         Operation("POST", "/models/{model}/submit", _submit(None)),
         Operation(
@@ -57,10 +57,10 @@ def _submit_operation(spec: Spec, path: str, operation_id: str) -> Operation:
         _submit(spec.name),
         "tasks",
         operation_id,
-        summary=f"Submit a batch: {spec.title.lower()}",
+        summary=f"Submit inputs: {spec.title.lower()}",
         responses=_STORED,
         problems=submission.PROBLEMS,
-        request=_request(spec, batch=True),
+        request=_request(spec, many=True),
     )
 
 
@@ -71,7 +71,7 @@ def _submit(name: str | None) -> AnswerFunction:
         """Store a JSON array of inputs and answer at once; the scores are read at `GET /task/{task_id}`."""
         model = services.models.get(name or request.path_params["model"])
         options = requested_options(request, services)
-        inputs = await batches.read_batch(request, services.bodies, model.spec, model.manifest)
+        inputs = await reading.read_inputs(request, services.bodies, model.spec, model.manifest)
         return _stored(await accept(services, client, model, options, inputs))
 
     return submit
@@ -80,7 +80,7 @@ def _submit(name: str | None) -> AnswerFunction:
 async def validate_rows(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Say which rows of a body would be refused. Nothing is stored. It takes every format of a submission."""
     model = services.models.get(request.path_params["model"])
-    rows = await batches.read_sifted(request, services.bodies, model.spec, model.manifest)
+    rows = await reading.read_sifted(request, services.bodies, model.spec, model.manifest)
     faults = sorted(rows.rejected.items())
     return JsonResponse(
         {
@@ -141,10 +141,10 @@ def _any_model(specs: Mapping[str, Spec]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": ANY_ROWS, "examples": examples}}}}
 
 
-def _request(spec: Spec, *, batch: bool) -> dict[str, Any]:
+def _request(spec: Spec, *, many: bool) -> dict[str, Any]:
     schema: Any = spec.input.model_json_schema()
     example: Any = spec.example
-    if batch:
+    if many:
         bounds = {"minItems": 1, "maxItems": spec.max_inputs}
         schema, example = {"type": "array", **bounds, "items": schema}, [example]
     content = {JSON: {"schema": schema, "example": example}}

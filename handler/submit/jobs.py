@@ -15,8 +15,8 @@ from handler.http.request import ApiRequest
 from handler.models import KnownModel
 from handler.problems import ProblemKind, RequestRefused
 from handler.services import Services
-from handler.submit import batches
-from handler.submit.batches import Sifted
+from handler.submit import reading
+from handler.submit.reading import Sifted
 from serving import wire
 from serving.contract import Manifest, Spec
 from store import jobs
@@ -47,15 +47,15 @@ class PartKey:
 async def read_part(request: ApiRequest, bodies: BodyReader, model: KnownModel, on_invalid: str) -> Sifted:
     """Read a part's rows in any format. Raises RequestRefused, with `stop` for a row that is invalid."""
     if on_invalid == OnInvalid.COLLECT:
-        return await batches.read_sifted(request, bodies, model.spec, model.manifest)
-    return Sifted(await batches.read_batch(request, bodies, model.spec, model.manifest), {})
+        return await reading.read_sifted(request, bodies, model.spec, model.manifest)
+    return Sifted(await reading.read_inputs(request, bodies, model.spec, model.manifest), {})
 
 
 async def sift_part(
     model: KnownModel, on_invalid: str, kind: str, content: bytes, encoding: str, first_row: int
 ) -> Sifted:
     """Do the same for a part that was cut out of a file."""
-    use = batches.sifted if on_invalid == OnInvalid.COLLECT else _whole
+    use = reading.sifted if on_invalid == OnInvalid.COLLECT else _whole
     try:
         return await asyncio.to_thread(use, model.spec, model.manifest, kind, content, encoding)
     except RequestRefused as refused:
@@ -64,7 +64,7 @@ async def sift_part(
 
 
 def _whole(spec: Spec, manifest: Manifest, kind: str, content: bytes, encoding: str) -> Sifted:
-    return Sifted(batches.accepted(spec, manifest, kind, content, encoding), {})
+    return Sifted(reading.accepted(spec, manifest, kind, content, encoding), {})
 
 
 async def accept_patiently(

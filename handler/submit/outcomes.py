@@ -1,4 +1,4 @@
-"""Reads outcomes in any format of a batch, and checks them against what their models declare."""
+"""Reads outcomes in any format of inputs, and checks them against what their models declare."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from handler.http.request import ApiRequest
 from handler.pointer import pointer
 from handler.problems import MAX_FIELD_ERRORS
 from handler.services import Services
-from handler.submit import batches, validation
+from handler.submit import reading, validation
 from registry.outcome_views import rules_of
 from serving import wire
 from serving.contract import MAX_INTEGER, NO_NUL, Spec
@@ -116,7 +116,7 @@ class ReadOutcomes:
 
 async def read_outcomes(request: ApiRequest, services: Services, model: str | None) -> ReadOutcomes:
     """Read the body; `model` is that of the rows that name none. Raises RequestRefused, and nothing is stored."""
-    inputs = await batches.read_batch(request, services.bodies, OUTCOMES, {})
+    inputs = await reading.read_inputs(request, services.bodies, OUTCOMES, {})
     return await _read(services, inputs.payload, model)
 
 

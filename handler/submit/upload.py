@@ -12,8 +12,8 @@ from handler.http.body import BodyReader
 from handler.http.compression import Inflater
 from handler.http.request import ApiRequest
 from handler.problems import ProblemKind, RequestRefused
-from handler.submit.batches import NDJSON, TSV
 from handler.submit.csv_table import require_text
+from handler.submit.reading import NDJSON, TSV
 from serving.contract import Spec
 
 SLOWEST = 1024

@@ -1,4 +1,4 @@
-"""Turns inputs into the payload that is stored, or lists what is wrong with them. (batches.py reads a body of many.)"""
+"""Turns inputs into the payload that is stored, or lists what is wrong with them. (reading.py reads a body of many.)"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -38,7 +38,7 @@ async def read_one(request: ApiRequest, bodies: BodyReader, spec: Spec, manifest
         value = parse_json(body)
         if not isinstance(value, dict):
             raise RequestRefused(
-                ProblemKind.INVALID_INPUT, "The body must be one JSON object; send batches to POST /submit."
+                ProblemKind.INVALID_INPUT, "The body must be one JSON object; send several to POST /submit."
             ) from None
         return validate(spec, manifest, [value], locate_single)
     run_check(spec, manifest, [row], locate_single)
@@ -46,7 +46,7 @@ async def read_one(request: ApiRequest, bodies: BodyReader, spec: Spec, manifest
 
 
 def locate_in_array(position: int, place: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Locate a place in a batch."""
+    """Locate a place among several inputs."""
     return position, *place
 
 

@@ -148,7 +148,7 @@ TABLE: dict[str, Bad] = {
     ),
     "700,000 unknown fields": Bad(b"[{" + MANY_NAMES.encode() + b"}]", words="More than 100 errors"),
     # POST /predict takes one object
-    "predict: an array": Bad(rows({}), words="one JSON object; send batches to POST /submit", to="POST /predict"),
+    "predict: an array": Bad(rows({}), words="one JSON object; send several to POST /submit", to="POST /predict"),
     "predict: two objects": invalid_json(rows({}, {})[1:-1], "there is more text after its end", to="POST /predict"),
     "predict: trailing garbage": invalid_json(
         rows({})[1:-1] + b"]", "there is more text after its end", to="POST /predict"

@@ -183,7 +183,7 @@ def test_a_task_shows_its_way_its_inputs_and_its_outputs(browser: Browser, platf
 def test_a_failed_task_names_the_remedy_and_is_replayed(browser: Browser, platform: Platform, failed: str) -> None:
     page = browser.page(f"/console/task/{failed}")
     assert "worker lost 3 times" in page.text
-    assert "smaller batches" in page.text
+    assert "several tasks" in page.text
     assert "lifetime_matches_created" in page.text
     answer = browser.post(f"/console/task/{failed}/replay")
     assert (answer.status_code, answer.headers["location"]) == (303, f"/console/task/{failed}")

@@ -15,7 +15,7 @@ from kombu import Connection, Consumer, Exchange, Queue
 from kombu.asynchronous import set_event_loop
 from kombu.asynchronous.timer import Timer
 
-import worker.celery.process  # noqa: F401 - sets how long an ending process waits
+import worker.celery.delivery  # noqa: F401 - sets how long an ending process waits
 from broker.config import OPTIONS, create_celery
 from worker.celery.transport import EventLoop, Transport
 from worker.settings import WorkerSettings

@@ -15,9 +15,9 @@ from store.settings import StoreSettings
 from telemetry import logs
 from telemetry.settings_errors import exit_on_invalid_settings
 from worker.celery import autoscaler, model_queues, remote_control, transport
+from worker.celery.delivery import WorkerProcess
 from worker.celery.model_queues import NOTHING, ScoringTasks
 from worker.celery.model_watch import ModelWatch
-from worker.celery.process import WorkerProcess
 from worker.scoring.self_test import SelfTests
 from worker.scoring.wanted import wanted
 from worker.settings import WorkerSettings

@@ -1,4 +1,4 @@
-"""What Celery calls in a worker process: its signals, and one Celery task a model, which scores a message's chunk."""
+"""What Celery calls in a worker: its signals, and a Celery task for each model, which scores a delivered chunk."""
 
 import gc
 import os

@@ -51,7 +51,7 @@ class Sifted(NamedTuple):
     """By position: errors with `detail` and `pointer`, the place in the row."""
 
 
-async def read_batch(request: ApiRequest, bodies: BodyReader, spec: Spec, manifest: Manifest) -> ValidInputs:
+async def read_inputs(request: ApiRequest, bodies: BodyReader, spec: Spec, manifest: Manifest) -> ValidInputs:
     """Read inputs, of which all must be valid. Raises RequestRefused."""
     return await _used(request, bodies, partial(accepted, spec, manifest), here=(JSON,))
 
