@@ -1,16 +1,15 @@
-"""Turns a CSV file, as spreadsheets of any country and system save it, into one that a CSV reader accepts."""
+"""Reads the rows of a CSV, as spreadsheets of any country and system save it."""
 
 import codecs
 import csv
 import io
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-HEAD = 65_536
-"""Bytes in which the line with the names of the columns must end."""
+from millrace_client.foreign import foreign
+from millrace_client.records import layout
 
-DELIMITERS = (",", ";", "\t", "|")
+csv.field_size_limit(2**31 - 1)  # of the whole process; files and bodies are bounded
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -19,7 +18,6 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_SEPARATOR = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n)')
 
 
 class NotCsv(ValueError):
@@ -27,40 +25,52 @@ class NotCsv(ValueError):
 
 
 class Sheet:
-    """The text of a file in UTF-8, from the line with the names on, and the delimiter of its cells."""
+    """A CSV file: the names of its columns, without the space around them, the rows below, and the delimiter."""
 
     def __init__(self, file: Path) -> None:
         """Read the file. Raises NotCsv and OSError."""
-        text = decoded(file.read_bytes())
+        content = file.read_bytes()
+        if found := foreign(content, {"parquet": "end its name in .parquet"}):
+            raise NotCsv(f"this is {found}")
+        text = decoded(content)
         if "\n" not in text:
             text = text.replace("\r", "\n")  # of an old Macintosh
-        if stated := _SEPARATOR.match(text):
-            text = text[stated.end() :]
-        if not text.strip():
+        self.delimiter, self.rows = rows_of(text)
+        self.names = [name.strip() for name in next(self.rows, [])]
+        if not any(self.names):
             raise NotCsv("the file is empty")
-        self.delimiter = stated[1] if stated else _delimiter(text[:HEAD])
-        self.content = text.encode()
 
-    def names(self) -> list[str]:
-        """Return the names of the columns, without the space around them."""
-        return [name.strip() for name in next(self._rows())]
+    def uneven(self, row: list[str]) -> str | None:
+        """Describe a row with more cells than names; None: it has no more."""
+        if len(row) <= len(self.names):
+            return None
+        found = f"it has {len(row)} cells, the line of names has {len(self.names)}"
+        return f"{found}; put a cell that holds {self.delimiter!r} in quotes, and write 1,234.5 as 1234.5"
 
-    def uneven(self) -> str | None:
-        """Describe the first row with more cells than names, counted from 1 below the names; None: there is none."""
-        rows = self._rows()
-        names = next(rows)
-        try:
-            for number, row in enumerate(rows, start=1):
-                if len(row) > len(names):
-                    found = f"row {number}: it has {len(row)} cells, the line of names has {len(names)}"
-                    return f"{found}; put a cell that holds {self.delimiter!r} in quotes, and write 1,234.5 as 1234.5"
-        except csv.Error:
-            return "a quote is opened and never closed"
-        return None
 
-    def _rows(self) -> Iterator[list[str]]:
-        csv.field_size_limit(2**31 - 1)
-        return csv.reader(io.StringIO(self.content.decode(), newline=""), delimiter=self.delimiter)
+def rows_of(text: str, delimiter: str | None = None) -> tuple[str, Iterator[list[str]]]:
+    """Return the delimiter of a CSV, and its rows from the line of names on, which `records` yields.
+
+    A line above the names may state the delimiter. Without one and without a `delimiter`, the line of names tells it.
+    """
+    delimiter, start = layout(text, delimiter)
+    lines = io.StringIO(text, newline="")
+    lines.seek(start)
+    before = max(text.count(end, 0, start) for end in "\r\n")
+    return delimiter, records(lines, delimiter, before)
+
+
+def records(lines: Iterable[str], delimiter: str, before: int = 0) -> Iterator[list[str]]:
+    """Yield rows, an empty one for an empty line. Raises NotCsv, which counts lines from those `before` these."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    begun = 1
+    try:
+        for row in reader:
+            yield row
+            begun = reader.line_num + 1
+    except csv.Error as error:
+        fault = "a quote is opened and never closed" if "end of data" in str(error) else "a quote stands inside a cell"
+        raise NotCsv(f"malformed near line {before + begun}: {fault}") from None
 
 
 def decoded(data: bytes) -> str:
@@ -78,9 +88,3 @@ def decoded(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError:
         return data.decode("cp1252", errors="replace")
-
-
-def _delimiter(head: str) -> str:
-    """Return the delimiter that is most frequent in the line of names, outside quotes."""
-    line = re.sub(r'"[^"]*"', "", head.lstrip("\r\n").partition("\n")[0])
-    return max(DELIMITERS, key=line.count)

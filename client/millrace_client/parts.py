@@ -38,7 +38,7 @@ class Columns:
         Raises CannotRead for a column that is not there, unless not `all_there` have to be, and for two of one field.
         """
         if all_there and (missing := [name for name in self.renamed if name not in given]):
-            raise CannotRead(f"there is no column {missing[0]!r}; the columns are {', '.join(given)}")
+            raise CannotRead(f"there is no column {missing[0]!r}; the columns are {', '.join(map(_visible, given))}")
         names = [self.renamed.get(name, name) for name in given]
         if twice := [name for name in self.renamed.values() if names.count(name) > 1]:
             raise CannotRead(f"two columns are sent as {twice[0]!r}; rename one, or leave it out of the file")
@@ -46,3 +46,7 @@ class Columns:
 
     def keeps(self, name: str) -> bool:
         return self.kept is None or self.kept(name)
+
+
+def _visible(name: str) -> str:
+    return name if name.isprintable() else ascii(name)

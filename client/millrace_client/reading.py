@@ -7,13 +7,15 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from typing import IO, Any
 
 from millrace_client import formats, tables
+from millrace_client.foreign import foreign
 from millrace_client.formats import FileFormat
 from millrace_client.parts import CannotRead, Columns, FilePart
 from millrace_client.reading_tables import parts_of_tables, read_tables
-from millrace_client.records import RecordSplitter, RecordTooLarge, delimiter_of
+from millrace_client.records import RecordSplitter, RecordTooLarge, delimiter_of, stated_delimiter
 
 BLOCK = 2**20
 
@@ -31,6 +33,12 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_REMEDIES = {
+    "parquet": "end its name in .parquet, or name the format parquet",
+    "arrow": "end its name in .arrow, or name the format arrow",
+    "gzip": "end its name in .gz, or decompress it",
+    "zstd": "end its name in .zst, or decompress it",
+}
 
 
 def parts(
@@ -47,10 +55,8 @@ def parts(
         blocks = _utf8(file, encoding)
         if form.name == formats.JSON:
             blocks = _elements(blocks, columns)
-        elif quoted and columns.kept is not None:
-            blocks = _chosen(blocks, columns, tab)
-        elif quoted and columns.renamed:
-            blocks = _renamed(blocks, columns, tab)
+        elif quoted and not columns.unchanged:
+            blocks = _below_statement(blocks, columns, tab)
         elif not columns.unchanged:
             blocks = _lines(blocks, columns)
         splitter = RecordSplitter(header=quoted, max_records=max_rows, max_bytes=tables.MAX_BYTES, delimiter=tab)
@@ -69,6 +75,8 @@ def parts(
 def _utf8(file: IO[bytes], encoding: str | None) -> Iterator[bytes]:
     """Yield a text file block by block, in UTF-8: its encoding is given, or told by a byte order mark, or UTF-8."""
     block = file.read(BLOCK)
+    if found := foreign(block, _REMEDIES):
+        raise CannotRead(f"the file is {found}")
     given = encoding or next((name for mark, name in _MARKS.items() if block.startswith(mark)), None)
     if given is None:
         while block:
@@ -82,19 +90,35 @@ def _utf8(file: IO[bytes], encoding: str | None) -> Iterator[bytes]:
     yield decoder.decode(b"", final=True).encode()
 
 
-def _renamed(blocks: Iterator[bytes], columns: Columns, delimiter: str | None) -> Iterator[bytes]:
-    """Replace the line of names of a CSV."""
+def _below_statement(blocks: Iterator[bytes], columns: Columns, delimiter: str | None) -> Iterator[bytes]:
+    """Rename and leave out the columns of a CSV, below the line that states its delimiter where it has one."""
+    line, rest = _first_line(blocks)
+    if stated := stated_delimiter(line.decode("utf-8-sig", "replace")):
+        yield line
+        delimiter = stated
+        line, rest = _first_line(rest)
+    change = _renamed if columns.kept is None else _chosen
+    yield from change(chain([line], rest), columns, delimiter)
+
+
+def _first_line(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first line that is not empty, with its end, and what follows. Raises RecordTooLarge."""
     head = b""
     for block in blocks:
-        head += block
+        head = (head + block).lstrip(b"\r\n")
         if len(head) > tables.MAX_BYTES + BLOCK:
             raise RecordTooLarge
         line, found, rest = head.partition(b"\n")
         if found:
-            yield _head(line.decode("utf-8-sig"), columns, delimiter) + b"\n" + rest
-            yield from blocks
-            return
-    yield _head(head.decode("utf-8-sig"), columns, delimiter)
+            return line + found, chain([rest], blocks)
+    return head, iter(())
+
+
+def _renamed(blocks: Iterator[bytes], columns: Columns, delimiter: str | None) -> Iterator[bytes]:
+    """Replace the line of names of a CSV."""
+    line, rest = _first_line(blocks)
+    yield _head(line.removesuffix(b"\n").decode("utf-8-sig"), columns, delimiter) + b"\n"
+    yield from rest
 
 
 def _head(line: str, columns: Columns, delimiter: str | None) -> bytes:

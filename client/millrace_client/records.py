@@ -21,22 +21,52 @@ class RecordTooLarge(ValueError):
     """A record is longer than a part may be. In a CSV, a quote may be opened and never closed."""
 
 
+_STATED = re.compile(r'"?(?i:sep)=([!#-/:-@\[-`{-~\t])"?[ \t]*')  # a sign of ASCII or a tab, and no quote
+
+_FIRST_LINE = re.compile(r"[\r\n]*([^\r\n]{0,65536})")
+
+
 def delimiter_of(line: str) -> str:
     """Return the delimiter that is most frequent in the line of names, outside quotes."""
     return max(DELIMITERS, key=re.sub(r'"[^"]*"', "", line).count)
+
+
+def stated_delimiter(line: str) -> str | None:
+    """Return the delimiter that a line such as `sep=;` states, which Excel writes above the names; else None."""
+    stated = _STATED.fullmatch(line.rstrip("\r\n"))
+    return stated[1] if stated else None
+
+
+def layout(text: str, delimiter: str | None = None) -> tuple[str, int]:
+    """Return the delimiter of a CSV, and the place in the text where its line of names begins.
+
+    The delimiter is what a line above the names states, or else the given one, or else that of the line of names.
+    """
+    first = _first_line(text, 0)
+    if stated := stated_delimiter(first[1]):
+        return stated, _first_line(text, first.end()).start(1)
+    return delimiter or delimiter_of(first[1]), first.start(1)
+
+
+def _first_line(text: str, place: int) -> re.Match[str]:
+    found = _FIRST_LINE.match(text, place)
+    assert found is not None  # noqa: S101 - it matches nothing, too
+    return found
 
 
 class RecordSplitter:
     """Takes a file block by block and gives parts of at most so many records and bytes.
 
     The same content gives the same parts, however it is cut into blocks. A record ends at a line break; in a CSV (with
-    `header`), at one outside quotes, which open at the start of a cell only. Empty lines are dropped.
+    `header`), at one outside quotes, which open at the start of a cell only. Empty lines are dropped. A line that
+    states the delimiter of a CSV comes before the names in each part.
     """
 
     def __init__(self, *, header: bool, max_records: int, max_bytes: int, delimiter: str | None = None) -> None:
-        """Without a `delimiter`, it is the one of the line of names."""
+        """Without a `delimiter`, it is the one of the line of names. One that the file states comes first."""
         self._quoted = header
         self._header: bytes | None = None if header else b""
+        self._statement = b""
         self._max_records, self._max_bytes = max_records, max_bytes
         self._delimiter = delimiter
         self._opens = _opening(delimiter or "".join(DELIMITERS))
@@ -108,8 +138,7 @@ class RecordSplitter:
                 raise RecordTooLarge
             return
         if self._header is None:
-            self._header = record.removeprefix(b"\xef\xbb\xbf") + b"\n"
-            self._opens = _opening(self._delimiter or delimiter_of(self._header.decode("utf-8", "replace")))
+            self._take_head(record.removeprefix(b"\xef\xbb\xbf"))
             return
         size = len(record) + 1
         if size + len(self._header) > self._max_bytes:
@@ -119,6 +148,14 @@ class RecordSplitter:
             yield self._part()
         self._records.append(record)
         self._size += size
+
+    def _take_head(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace")
+        if not self._statement and (stated := stated_delimiter(text)):
+            self._statement, self._delimiter = line + b"\n", stated
+        else:
+            self._header = self._statement + line + b"\n"
+        self._opens = _opening(self._delimiter or delimiter_of(text))
 
     def _part(self) -> Part:
         part = Part((self._header or b"") + b"\n".join(self._records) + b"\n", len(self._records))

@@ -1,21 +1,18 @@
 """Reads the rows of a CSV body. Cells get the types of the model's schema: `00123` stays a text where it says text."""
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import msgspec
-from millrace_client.records import delimiter_of
+from millrace_client.foreign import foreign
 
 from handler.problems import ProblemKind, RequestRefused
 from handler.submit.table import Table
 from serving.contract import Column, Spec
+from serving.spreadsheet import NotCsv, rows_of
 from store import timestamps
-
-csv.field_size_limit(2**31 - 1)  # of the whole process; the body is bounded
 
 CHARSETS = re.compile(
     r"utf[-_]?(8|16|32)([-_]?(le|be))?|(iso[-_]?)?8859[-_]\d+|latin[-_]?1|(us-)?ascii|(windows-|cp)\d+|mac[-_]?roman"
@@ -29,19 +26,18 @@ NULLS = frozenset({"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"})
 def read_csv(content: bytes, charset: str, delimiter: str | None, spec: Spec) -> Table:
     """Return the rows below the line of names. Raises RequestRefused.
 
-    Without a `delimiter`, it is the most frequent one in the line of names. With a semicolon, a comma may stand for the
-    decimal point, as spreadsheets of many countries write it.
+    A line `sep=;` above the names states the delimiter. Without one and without a `delimiter`, it is the most frequent
+    one in the line of names. With a semicolon, a comma may stand for the decimal point, as spreadsheets of many
+    countries write it.
     """
-    text = _decoded(content, charset)
-    delimiter = delimiter or delimiter_of(text[:65_536].lstrip("\r\n").partition("\n")[0])
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    require_text(content)
+    delimiter, found_rows = rows_of(_decoded(content, charset), delimiter)
     try:
-        names = [name.strip() for name in next(reader, [])]
+        names = [name.strip() for name in next(found_rows, [])]
         columns = _columns(names, spec)
-        rows = list(islice((row for row in reader if row), spec.max_inputs + 1))
-    except csv.Error as error:
-        fault = "a quote is opened and never closed" if "end of data" in str(error) else "a quote stands inside a cell"
-        raise _refused(f"The CSV is malformed near line {reader.line_num}: {fault}.") from None
+        rows = list(islice(filter(None, found_rows), spec.max_inputs + 1))
+    except NotCsv as wrong:
+        raise _refused(f"The CSV is {wrong}.") from None
     if len(rows) > spec.max_inputs:
         detail = f"More than {spec.max_inputs} inputs, which is the limit; split them into several submissions."
         raise RequestRefused(ProblemKind.TOO_MANY_INPUTS, detail)
@@ -51,6 +47,12 @@ def read_csv(content: bytes, charset: str, delimiter: str | None, spec: Spec) ->
     cells: Iterator[Sequence[str]] = zip(*rows, strict=True) if rows else iter([()] * len(names))
     read = {name: _read(column, one, delimiter) for (name, column), one in zip(columns.items(), cells, strict=True)}
     return Table(read, len(rows), faults)
+
+
+def require_text(content: bytes) -> None:
+    """Raise RequestRefused for a body that begins as a workbook, an archive or another file that is no text."""
+    if found := foreign(content, {"gzip": "decompress it, or send Content-Encoding: gzip"}):
+        raise _refused(f"The body is {found}.")
 
 
 def _decoded(content: bytes, charset: str) -> str:

@@ -13,10 +13,14 @@ from handler.http.compression import Inflater
 from handler.http.request import ApiRequest
 from handler.problems import ProblemKind, RequestRefused
 from handler.submit.batches import NDJSON, TSV
+from handler.submit.csv_table import require_text
 from serving.contract import Spec
 
 SLOWEST = 1024
 """Bytes a second that a file must bring, on the average, once it has had BODY_TIMEOUT_SECONDS."""
+
+HEAD = 16
+"""Bytes that tell a file of another kind."""
 
 _UPLOADS = Admission("files", of_client=2, of_all=4)
 """Each holds a part or two in memory, beside what other bodies may take."""
@@ -41,6 +45,7 @@ async def parts_of(request: ApiRequest, bodies: BodyReader, kind: str, spec: Spe
     )
     inflater, stream = Inflater(request), request.stream()
     waited = received = 0.0
+    head = b""
     try:
         while (block := await _next(stream, bodies)) is not None:
             content, seconds = block
@@ -48,6 +53,9 @@ async def parts_of(request: ApiRequest, bodies: BodyReader, kind: str, spec: Spe
             if waited > bodies.timeout.seconds and received < SLOWEST * waited:
                 raise bodies.too_slow()
             for piece in inflater.feed(content):
+                if len(head) < HEAD:
+                    head += piece[:HEAD]
+                    require_text(head)
                 for part in await asyncio.to_thread(lambda piece=piece: list(splitter.feed(piece))):  # type: ignore[misc]
                     yield part
         inflater.end()

@@ -42,11 +42,12 @@ def add(file: Path, labels: list[str], preparation: Preparation, version: str | 
 
     Nothing under `out` changes unless all of it succeeds. Raises AddRefused, TorchMissing and VersionRefused.
     """
-    if file.suffix not in SUFFIXES:
+    suffix = file.suffix.lower()
+    if suffix not in SUFFIXES:
         raise AddRefused(f"{file}: the name must end in {' or '.join(SUFFIXES)}")
     if not file.is_file():
         raise AddRefused(f"{file}: there is no such file")
-    runtime = SUFFIXES[file.suffix]
+    runtime = SUFFIXES[suffix]
     name, load = RUNTIMES[runtime]
     about: dict[str, Any] = {"runtime": runtime, "labels": labels, "preparation": vars(preparation)}
     with new_artifact(out, version or _version(file, about)) as made:

@@ -1,6 +1,10 @@
 """Labelled reports from a CSV or Parquet file, held to the same rules as a report that arrives by HTTP."""
 
 import re
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +20,6 @@ from serving.spreadsheet import NotCsv, Sheet
 from serving.training import BadTrainingData
 from serving.wording import EXACT
 
-LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 KINDS = {
     "text": (pl.String(), np.str_, "text"),
     "integer": (pl.Int64(), np.int64, "a whole number, as 1234"),
@@ -26,7 +29,7 @@ KINDS = {
 }
 KIND = {column.name: KINDS[column.kind] for column in SPEC.input_columns}
 
-NUMBERS = {name for name, (kind, _, _) in KIND.items() if kind.is_numeric()}
+TEXTS = {name for name, (kind, _, _) in KIND.items() if kind == pl.String()}
 THOUSANDS = r"^\s*[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+\s*$"
 """What may be a number with separators of thousands, or else one with a decimal comma."""
 
@@ -34,33 +37,43 @@ SLICE = 50_000
 """Rows turned into Python objects at a time, which bounds the memory that the check needs."""
 
 
+@dataclass(frozen=True)
+class LabelledRows:
+    """The columns that are asked for, and each row's number: from 1 below the names, with the empty rows."""
+
+    file: Path
+    columns: pl.DataFrame
+    numbers: Sequence[int]
+
+    def refusal(self, place: int, column: str, found: str) -> BadTrainingData:
+        return BadTrainingData(f"{self.file}, row {self.numbers[place]}, column {column}: {found}")
+
+
 def read_reports(file: Path, label: str, weight: str | None = None, split: str | None = None) -> ReportDataset:
     """Read the input columns and the label; further columns, `report_id` among them, are left alone.
 
     `weight` and `split` name columns with how many reports a row stands for, and with train or test.
     """
-    frame = _frame(file)
     if label in KIND:
         raise BadTrainingData(f"{file}: column {label} is an input and cannot be the label too")
-    for name in (*FEATURES, label, *filter(None, (weight, split))):
-        if name not in frame.columns:
-            raise BadTrainingData(f"{file}: column {name} is missing; the file has {', '.join(frame.columns)}")
-    if frame.is_empty():
+    table = _table(file, [*FEATURES, label, *filter(None, (weight, split))])
+    if table.columns.is_empty():
         raise BadTrainingData(f"{file}: there is no row below the names of the columns")
-    reports = frame.select(_typed(file, frame[name]) for name in FEATURES)
-    _check(file, reports)
+    reports = table.columns.select(_typed(table, name) for name in FEATURES)
+    _check(table, reports)
     columns: dict[str, Array] = {name: reports[name].to_numpy().astype(KIND[name][1]) for name in FEATURES}
-    labels = _labels(file, frame[label]).to_numpy().astype(np.int64)
-    weights = None if weight is None else _weights(file, frame[weight])
-    held_out = None if split is None else _held_out(file, frame[split])
+    labels = _labels(table, label).to_numpy().astype(np.int64)
+    weights = None if weight is None else _weights(table, weight)
+    held_out = None if split is None else _held_out(table, split)
     return ReportDataset(file.name, sha256(file), columns, labels, None, weights, held_out)
 
 
-def _frame(file: Path) -> pl.DataFrame:
-    if file.suffix not in (".csv", ".parquet"):
+def _table(file: Path, wanted: Sequence[str]) -> LabelledRows:
+    read = {".csv": _csv, ".parquet": _parquet}.get(file.suffix.lower())
+    if read is None:
         raise BadTrainingData(f"{file}: the name must end in .csv or .parquet")
     try:
-        return _csv(file) if file.suffix == ".csv" else pl.read_parquet(file)
+        return read(file, wanted)
     except FileNotFoundError:
         raise BadTrainingData(f"{file}: there is no such file") from None
     except NotCsv as wrong:
@@ -68,24 +81,50 @@ def _frame(file: Path) -> pl.DataFrame:
     except OSError as broken:
         raise BadTrainingData(f"{file}: {broken.strerror or broken}") from None
     except pl.exceptions.PolarsError:
-        raise BadTrainingData(f"{file}: this is no {file.suffix[1:]} file, or a damaged one; save it anew") from None
+        raise BadTrainingData(f"{file}: this is no parquet file, or a damaged one; save it anew") from None
 
 
-def _csv(file: Path) -> pl.DataFrame:
+def _parquet(file: Path, wanted: Sequence[str]) -> LabelledRows:
+    frame = pl.read_parquet(file)
+    _require(file, frame.columns, wanted)
+    return LabelledRows(file, frame.select(*dict.fromkeys(wanted)), range(1, len(frame) + 1))
+
+
+def _csv(file: Path, wanted: Sequence[str]) -> LabelledRows:
     """Read text: guessing the types would let one bad cell turn its whole column into text, and hide which cell."""
     sheet = Sheet(file)
-    names = sheet.names()
-    for name in (*FEATURES, "label"):
-        if names.count(name) > 1:
-            raise NotCsv(f"column {name} comes twice; remove one")
-    try:
-        frame = pl.read_csv(sheet.content, infer_schema=False, separator=sheet.delimiter)
-    except pl.exceptions.PolarsError:
-        raise NotCsv(sheet.uneven() or "this is no CSV file, or a damaged one; save it anew") from None
-    frame.columns = [name.strip() for name in frame.columns]
+    _require(file, sheet.names, wanted)
+    places = {name: sheet.names.index(name) for name in wanted}
+    frames, numbers = [], array("q")
+    rows = _filled(sheet, numbers)
+    while part := list(islice(rows, SLICE)):
+        cells = {
+            name: [row[place] or None if place < len(row) else None for row in part] for name, place in places.items()
+        }
+        frames.append(pl.DataFrame(cells, schema=dict.fromkeys(places, pl.String)))
+    frame = pl.concat([pl.DataFrame(schema=dict.fromkeys(places, pl.String)), *frames])
     if sheet.delimiter != ",":
-        return frame.with_columns(map(_with_points, frame.select(NUMBERS & set(frame.columns))))
-    return frame
+        frame = frame.with_columns(_with_points(frame[name]) for name in places if name not in TEXTS)
+    return LabelledRows(file, frame, numbers)
+
+
+def _filled(sheet: Sheet, numbers: "array[int]") -> Iterator[list[str]]:
+    """Yield the rows that are not empty, and note their numbers. Raises NotCsv for one with too many cells."""
+    for number, row in enumerate(sheet.rows, start=1):
+        if (uneven := sheet.uneven(row)) is not None:
+            raise NotCsv(f"row {number}: {uneven}")
+        if any(map(str.strip, row)):
+            numbers.append(number)
+            yield row
+
+
+def _require(file: Path, names: Sequence[str], wanted: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in names:
+            found = ", ".join(one if one.isprintable() else ascii(one) for one in names)
+            raise BadTrainingData(f"{file}: column {name} is missing; the file has {found}")
+        if names.count(name) > 1:
+            raise BadTrainingData(f"{file}: column {name} comes twice; remove one")
 
 
 def _with_points(values: pl.Series) -> pl.Series:
@@ -95,11 +134,11 @@ def _with_points(values: pl.Series) -> pl.Series:
     return values.str.replace(",", ".", literal=True) if is_decimal else values
 
 
-def _typed(file: Path, values: pl.Series) -> pl.Series:
-    kind, _, words = KIND[values.name]
-    if values.dtype == pl.String and kind != pl.String():
-        text = values.str.strip_chars()
-        values = text.set(text == "", None)
+def _typed(table: LabelledRows, name: str) -> pl.Series:
+    kind, _, words = KIND[name]
+    values = table.columns[name]
+    if kind != pl.String():
+        values = _stripped(values)
     if values.dtype not in (pl.String, pl.Float32, pl.Float64) or values.dtype == kind:
         return values
     typed = values.cast(kind, strict=False)
@@ -108,40 +147,55 @@ def _typed(file: Path, values: pl.Series) -> pl.Series:
         is_whole = (numbers == numbers.round()) & (numbers.abs() < EXACT)
         whole = numbers.set(~is_whole.fill_null(value=False), None).cast(kind)
         typed = (typed if values.dtype == pl.String else whole).fill_null(whole)
-    _refuse(file, values, typed.is_null() & values.is_not_null(), f"is not {words}")
+    _refuse(table, values, typed.is_null() & values.is_not_null(), f"is not {words}")
     return typed
 
 
-def _labels(file: Path, values: pl.Series) -> pl.Series:
+def _stripped(values: pl.Series) -> pl.Series:
+    """Return texts without the space around them, and none for an empty one."""
+    if values.dtype != pl.String:
+        return values
+    text = values.str.strip_chars()
+    return text.set(text == "", None)
+
+
+def _labels(table: LabelledRows, name: str) -> pl.Series:
+    values = _stripped(table.columns[name])
     if values.dtype.is_nested():
-        raise BadTrainingData(f"{file}: column {values.name} is {values.dtype}; a label is 0 or 1")
-    labels = values.cast(pl.String).str.to_lowercase().replace_strict(LABELS, default=None, return_dtype=pl.Int64)
-    _refuse(file, values, labels.is_null(), "is not a label; 0 and 1 (or false and true) are")
+        raise BadTrainingData(f"{table.file}: column {name} is {values.dtype}; a label is 0 or 1")
+    text = values.cast(pl.String).str.to_lowercase()
+    numbers = text.cast(pl.Float64, strict=False)  # 1.0 as well, as for the inputs
+    words = text.replace_strict({"false": 0, "true": 1}, default=None, return_dtype=pl.Int64)
+    labels = words.fill_null(numbers.set(~numbers.is_in([0.0, 1.0]).fill_null(value=False), None).cast(pl.Int64))
+    _refuse(table, values, labels.is_null(), "is not a label; 0 and 1 (or false and true) are")
     return labels
 
 
-def _weights(file: Path, values: pl.Series) -> Array:
+def _weights(table: LabelledRows, name: str) -> Array:
+    values = _stripped(table.columns[name])
     numbers = values.cast(pl.Float64(), strict=False)
-    _refuse(file, values, ~(numbers.is_finite() & (numbers > 0)).fill_null(value=False), "is no weight; write 1 or 2.5")
+    is_weight = (numbers.is_finite() & (numbers > 0)).fill_null(value=False)
+    _refuse(table, values, ~is_weight, "is no weight; write 1 or 2.5")
     return numbers.to_numpy()
 
 
-def _held_out(file: Path, values: pl.Series) -> Array:
+def _held_out(table: LabelledRows, name: str) -> Array:
+    values = _stripped(table.columns[name])
     parts = values.cast(pl.String)
-    _refuse(file, values, ~parts.is_in(["train", "test"]).fill_null(value=False), "is no part; write train or test")
+    _refuse(table, values, ~parts.is_in(["train", "test"]).fill_null(value=False), "is no part; write train or test")
     return (parts == "test").to_numpy()
 
 
-def _refuse(file: Path, values: pl.Series, wrong: pl.Series, why: str) -> None:
+def _refuse(table: LabelledRows, values: pl.Series, wrong: pl.Series, why: str) -> None:
     if wrong.any():
         first = wrong.to_list().index(True)
         found = "an empty cell" if values[first] is None else repr(values[first])
         if why.startswith("is not a") and re.search(r"[0-9][.,' \u00a0\u202f][0-9]", str(values[first])):
             why += "; write numbers with a decimal point and without separators of thousands"
-        raise BadTrainingData(f"{file}, row {first + 1}, column {values.name}: {found} {why}")
+        raise table.refusal(first, values.name, f"{found} {why}")
 
 
-def _check(file: Path, reports: pl.DataFrame) -> None:
+def _check(table: LabelledRows, reports: pl.DataFrame) -> None:
     """Put every row through the spec, so that training and the handler agree on what a report is."""
     adapter = TypeAdapter(list[Report])
     for number, part in enumerate(reports.iter_slices(SLICE)):
@@ -151,5 +205,4 @@ def _check(file: Path, reports: pl.DataFrame) -> None:
             first = refusal.errors(include_url=False)[0]
             position, column = first["loc"]
             found = "the cell is empty" if first["input"] is None else wording.words(first, Report, as_text=True)
-            row = number * SLICE + int(position) + 1
-            raise BadTrainingData(f"{file}, row {row}, column {column}: {found}") from None
+            raise table.refusal(number * SLICE + int(position), str(column), found) from None

@@ -30,7 +30,7 @@ class Row(BaseModel):
 
 def read_texts(file: Path) -> TextDataset:
     """Read `text` and `label` of every line of a .jsonl or .jsonl.gz file. Raises BadTrainingData."""
-    if not file.name.endswith((".jsonl", ".jsonl.gz")):
+    if not file.name.lower().endswith((".jsonl", ".jsonl.gz")):
         raise BadTrainingData(f"{file}: the name must end in .jsonl or .jsonl.gz")
     try:
         rows = [_row(file, number, line) for number, line in _lines(file)]
@@ -49,7 +49,7 @@ def read_texts(file: Path) -> TextDataset:
 
 
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+    with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if number == 1 and 0 in line[:4]:
                 raise BadTrainingData(f"{file}: it is UTF-16 or UTF-32; save it as UTF-8")

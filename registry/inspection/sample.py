@@ -1,20 +1,26 @@
 """Reads a sample of rows, CSV, NDJSON or Parquet, and what it says of each column."""
 
-import csv
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from millrace_client.foreign import foreign
+from millrace_client.records import layout
+
 from registry.inspection.proposal import ModelRefused
 from serving.contract import MAX_BIGINT, Kind
+from serving.spreadsheet import NotCsv, records
 
 MAX_ROWS = 100_000
 """Rows that are read; more say nothing new of kinds and ranges."""
+
+HEAD = 65_536
+"""Characters in which the line with the names of the columns must end."""
 
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"})
 """How a CSV says that a value is missing, as pandas reads it."""
@@ -46,11 +52,13 @@ def read_sample(file: Path) -> Sample:
     """Return the columns of a file, by its content's form. Raises ModelRefused."""
     try:
         with file.open("rb") as content:
-            head = content.read(4)
-        if head == b"PAR1":
+            head = content.read(8)
+        if head[:4] == b"PAR1":
             columns = _parquet(file)
         elif head[:1] == b"{":
             columns = _ndjson(file)
+        elif found := foreign(head):
+            raise ModelRefused(f"{file.name}: this is {found}")
         else:
             columns = _csv(file)
     except (OSError, UnicodeDecodeError) as error:
@@ -62,32 +70,40 @@ def read_sample(file: Path) -> Sample:
 
 def _csv(file: Path) -> dict[str, list[Any]]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
-        rows = csv.reader(lines)
+        delimiter, start = layout(lines.read(HEAD))
+        lines.seek(0)
+        before = len(lines.read(start).splitlines())
         try:
-            header = next(rows, [])
-            _check_names(file, header)
-            found: list[list[Any]] = [[] for _ in header]
-            for number, row in enumerate(islice(rows, MAX_ROWS), start=2):
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise ModelRefused(f"{file.name}: line {number} has {len(row)} values, the header {len(header)}")
-                for column, text in zip(found, row, strict=True):
-                    column.append(None if text.strip() in MISSING else text)
-        except csv.Error as error:
-            raise ModelRefused(f"{file.name}: not a CSV: {error}") from None
-    return dict(zip(header, map(_parsed, found), strict=True))
+            return _table(file, records(lines, delimiter, before), delimiter, before)
+        except NotCsv as wrong:
+            raise ModelRefused(f"{file.name}: {wrong}") from None
 
 
-def _parsed(texts: list[Any]) -> list[Any]:
-    """Return a CSV column's values in the narrowest type that all of them have."""
+def _table(file: Path, rows: Iterator[list[str]], delimiter: str, before: int) -> dict[str, list[Any]]:
+    header = next(rows, [])
+    _check_names(file, header)
+    found: list[list[Any]] = [[] for _ in header]
+    for number, row in enumerate(islice(rows, MAX_ROWS), start=before + 2):
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise ModelRefused(f"{file.name}: line {number} has {len(row)} values, the header {len(header)}")
+        for column, text in zip(found, row, strict=True):
+            column.append(None if text.strip() in MISSING else text)
+    decimal = "," if delimiter == ";" else "."
+    return {name: _parsed(column, decimal) for name, column in zip(header, found, strict=True)}
+
+
+def _parsed(texts: list[Any], decimal: str) -> list[Any]:
+    """Return a CSV column's values in the narrowest type that all have; `decimal` may stand for a number's point."""
     present = [text for text in texts if text is not None]
     if present and all(text in _BOOLEANS for text in present):
         return [None if text is None else _BOOLEANS[text] for text in texts]
     if present and all(_WHOLE.fullmatch(text.strip()) for text in present):
         return [None if text is None else int(text) for text in texts]
-    if present and all(_NUMBER.fullmatch(text.strip()) for text in present):
-        return [None if text is None else float(text) for text in texts]
+    numbers = [text if text is None else text.strip().replace(decimal, ".") for text in texts]
+    if present and all(_NUMBER.fullmatch(number) for number in numbers if number is not None):
+        return [None if number is None else float(number) for number in numbers]
     return texts
 
 

@@ -111,8 +111,9 @@ def _alone(path: Path, name: str | None) -> Source:
         why = f"it has {len(found)} model files" if found else refused
         raise ModelRefused(f'{path}: {why}; name the model\'s file in a {TOML}: file = "model.ubj"')
     ((file, runtime),) = found.items()
-    samples = [path / f"sample.{suffix}" for suffix in ("csv", "ndjson", "parquet")]
-    return Source(_name(name or path.name), file, runtime, sample=next(filter(Path.is_file, samples), None))
+    names = {one.name.lower(): one for one in sorted(path.iterdir(), reverse=True) if one.is_file()}
+    sample = next((names[one] for one in ("sample.csv", "sample.ndjson", "sample.parquet") if one in names), None)
+    return Source(_name(name or path.name), file, runtime, sample=sample)
 
 
 def _sample(folder: Path, toml: ModelToml) -> Path | None:

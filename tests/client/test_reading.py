@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from millrace_client import formats, reading
 from millrace_client.formats import FileFormat
 from millrace_client.parts import CannotRead, Columns, FilePart
-from millrace_client.records import Part, RecordSplitter, RecordTooLarge
+from millrace_client.records import Part, RecordSplitter, RecordTooLarge, layout
+
+from tests.foreign_files import FOREIGN
 
 CELLS = st.text(st.sampled_from('ab",;\n\r é'), max_size=8)
 
@@ -134,6 +137,45 @@ def test_a_csv_of_any_country_has_its_columns_renamed(name: str, delimiter: str,
     (part,) = found
     back = list(csv.reader(io.StringIO(part.body.decode(), newline=""), delimiter=delimiter))
     assert back == [["c", "d"], ["é", 'x"y'], ["", "2\n3"], ["00", "4"]]
+
+
+@pytest.mark.parametrize("columns", [None, Columns({"a": "c"}), Columns({"a": "c"}, {"c", "d,d,d"}.__contains__)])
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv"])
+@pytest.mark.parametrize("before", ["sep=;\n", '"sep=;"\r\n', "\n\nsep=;\n\n", "\ufeffSEP=;\n"])
+def test_a_line_that_states_the_delimiter_is_in_every_part(before: str, name: str, columns: Columns | None) -> None:
+    found = parts(f'{before}a;d,d,d\n1;"2;\n3"\n\n4;5\n'.encode(), name, columns, max_rows=1)
+    assert [part.n_rows for part in found] == [1, 1]
+    rows = []
+    for part in found:
+        text = part.body.decode()
+        delimiter, start = layout(text)
+        assert (delimiter, text[:start].strip().lower().strip('"')) == (";", "sep=;")
+        names, *below = csv.reader(io.StringIO(text[start:], newline=""), delimiter=delimiter)
+        assert names == ["c" if columns else "a", "d,d,d"]
+        rows += below
+    assert rows == [["1", "2;\n3"], ["4", "5"]]
+
+
+@pytest.mark.parametrize(("content", "words"), FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.ndjson", "x.json"])
+@pytest.mark.parametrize("columns", [None, Columns({"a": "b"})])
+def test_a_file_of_another_kind_is_named_with_its_remedy(
+    content: bytes, words: str, name: str, columns: Columns | None
+) -> None:
+    with pytest.raises(CannotRead, match=re.escape(f"the file is {words}")):
+        parts(content, name, columns)
+
+
+def test_a_text_that_begins_like_another_kind_of_file_is_a_text() -> None:
+    for head in ("PAR1", "PK", "ARROW1", "PAR1\tx", "%PDF"):
+        (part,) = parts(f"{head},b\n1,2\n".encode(), "x.csv")
+        assert part.n_rows == 1
+
+
+def test_a_message_shows_no_control_characters() -> None:
+    with pytest.raises(CannotRead, match="no column 'z'") as refusal:
+        parts(b"a\x1b[2J,b\n1,2\n", "x.csv", Columns({"z": "a"}))
+    assert str(refusal.value).isprintable()
 
 
 @pytest.mark.parametrize(

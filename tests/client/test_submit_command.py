@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 
 from store import keys
 from tests.client.commands import environment, millrace
+from tests.foreign_files import FOREIGN
 from tests.running import Platform, free_port
 
 Run = Callable[..., CompletedProcess[bytes]]
@@ -86,6 +87,26 @@ def test_every_format_comes_out_and_goes_in_again(run: Run, reports: Path, tmp_p
     assert not [file for file in tmp_path.iterdir() if "unfinished" in file.name]
 
 
+def test_a_file_as_excel_saves_it_is_scored(run: Run, tmp_path: Path) -> None:
+    """With semicolons and the line that states them, decimal commas, empty lines, and an ending in capitals."""
+    german = ["abuse_type;report_text_len;profile_rating;popularity;lifetime_matches_created", "MSG;1;4,5;3;4"]
+    (tmp_path / "REPORTS.CSV").write_text("\ufeffsep=;\r\n" + "\r\n\r\n".join(german) + "\r\n\r\n")
+    out = tmp_path / "SCORED.CSV"
+    done = run("submit", str(tmp_path / "REPORTS.CSV"), "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    (row,) = csv.DictReader(io.StringIO(out.read_text()))
+    assert (row["profile_rating"], row["popularity"]) == ("4.5", "3")
+
+
+def test_a_formula_among_the_keys_comes_out_as_it_went_in(run: Run, tmp_path: Path) -> None:
+    keys = ["=1+1", "@x", "a;=1"]
+    file, out = tmp_path / "reports.csv", tmp_path / "scored.csv"
+    with file.open("w", newline="") as lines:
+        csv.writer(lines).writerows([["report_id", *HEAD[1:6]], *([key, *cells(1)[1:6]] for key in keys)])
+    assert run("submit", str(file), "--out", str(out)).returncode == 0
+    assert [row["report_id"] for row in read(out)] == keys
+
+
 def test_standard_input_and_output_are_files_too(run: Run, reports: Path) -> None:
     forms = ("--format", "csv", "--out", "-", "--out-format", "ndjson")
     done = run("submit", "-", *forms, *FLAGS, given=reports.read_bytes())
@@ -150,6 +171,11 @@ def test_without_waiting_the_jobs_id_is_printed(run: Run, reports: Path, tmp_pat
     [
         (("submit", "/nowhere.csv"), 1, "No such file"),
         (("submit", "rows"), 1, "does not tell its format"),
+        (
+            ("submit", "WORKBOOK"),
+            1,
+            "the file is an Excel workbook (.xlsx) or another zip archive, not a text file; open",
+        ),
         (("submit", "REPORTS"), 1, "Unknown column 'customer'"),
         (("submit", "REPORTS", "--map", "nobody=popularity"), 1, "there is no column 'nobody'"),
         (("submit", "REPORTS", "--map", "customer=nobody"), 2, "the fields are abuse_type"),
@@ -162,7 +188,10 @@ def test_without_waiting_the_jobs_id_is_printed(run: Run, reports: Path, tmp_pat
 def test_what_is_wrong_is_said_in_a_sentence_with_its_exit_code(
     run: Run, reports: Path, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
-    done = run(*(str(reports) if one == "REPORTS" else one for one in arguments))
+    workbook = reports.with_name("workbook.csv")
+    workbook.write_bytes(FOREIGN["a workbook"][0])
+    files = {"REPORTS": str(reports), "WORKBOOK": str(workbook)}
+    done = run(*(files.get(one, one) for one in arguments))
     assert (done.returncode, words in done.stderr.decode(), b"Traceback" in done.stderr) == (code, True, False), done
 
 

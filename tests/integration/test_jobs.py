@@ -211,6 +211,18 @@ def test_curl_uploads_a_whole_file(platform: Platform, kind: str, coding: str) -
     assert [int(row["row"]) for row in back] == [number for number in range(1, 25_004) if number != 10_002]
 
 
+def test_each_part_of_an_uploaded_file_has_the_delimiter_that_the_file_states(platform: Platform) -> None:
+    rows = [report(number) for number in range(10_003)]
+    rows[10_000]["report_id"] = "=1+1;@x"
+    content = f"sep=;\r\n{as_csv(rows, ';')}\r\n".encode()
+    headers = {"Content-Type": CSV}
+    made = platform.client.post("/jobs", params={"model": "report_scorer"}, content=content, headers=headers).json()
+    assert (made["parts"], counts(done(platform.client, made["job_id"]))["scored"]) == (2, 10_003)
+    answer = platform.client.get(f"/jobs/{made['job_id']}/results", headers={"Accept": CSV})
+    back = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert [row["report_id"] for row in back] == [row["report_id"] for row in rows]  # exact, formula or not
+
+
 def test_an_upload_that_was_cut_off_goes_on(platform: Platform) -> None:
     rows = [report(number) for number in range(21_000)]
     content, params = lines(rows), {"model": "report_scorer"}

@@ -19,6 +19,7 @@ from backports import zstd
 from models.image_classifier.examples import EIGHT
 from store.keys import Role
 from tests.conftest import NewClient
+from tests.foreign_files import FOREIGN
 from tests.running import Platform
 
 NDJSON, CSV, TSV, ARROW = (
@@ -70,6 +71,9 @@ BODIES: dict[str, tuple[str, bytes]] = {
     "CSV": (CSV, as_csv(REPORTS).encode()),
     "CSV with a byte order mark": (CSV, b"\xef\xbb\xbf" + as_csv(REPORTS, null="NA").encode()),
     "CSV with semicolons and decimal commas": (CSV, as_csv(REPORTS, ";").encode()),
+    "CSV with a line that states the separator": (CSV, b"\xef\xbb\xbfsep=;\r\n" + as_csv(REPORTS, ";").encode()),
+    "CSV with one that states another": (CSV, ("\n\nsep=^\n" + as_csv(REPORTS, "^")).encode("utf-16")),
+    "CSV with empty lines": (CSV, b"\n\n" + as_csv(REPORTS).replace("\r\nMSG", "\r\n\r\nMSG").encode() + b"\n\n"),
     "CSV in Windows' encoding": ("text/csv; charset=cp1252", as_csv(REPORTS).encode("cp1252")),
     "CSV in UTF-16": (CSV, as_csv(REPORTS).encode("utf-16")),
     "TSV": (TSV, as_csv(REPORTS, "\t").encode()),
@@ -234,7 +238,11 @@ GOOD = "MSG,1,2.5,3,4,r"
         (CSV, f"{HEAD},x\n{GOOD},1", "Unknown column 'x'; the columns are abuse_type"),
         (CSV, f"{HEAD},popularity\n{GOOD},1", "A column is repeated"),
         (CSV, f"{HEAD}\n{GOOD}\nMSG,1\n", "#/1: It has 2 cells"),
-        (CSV, f'{HEAD}\nMSG,1,2.5,3,4,"r', "never closed"),
+        (CSV, f'{HEAD}\nMSG,1,2.5,3,4,"r', "near line 2: a quote is opened and never closed"),
+        (CSV, f'{HEAD}\n{GOOD}\n\n"MSG,1,2.5,3,4,r\n{GOOD}\n', "near line 4: a quote is opened and never closed"),
+        (CSV, f'sep=,\n{HEAD}\n"MSG"x,1,2.5,3,4,r\n{GOOD}\n', "near line 3: a quote stands inside a cell"),
+        (CSV, "sep=;\n", "The body is empty"),
+        (CSV, f"sep=;\n{HEAD}\n{GOOD}", f"Unknown column '{HEAD[:64]}'"),
         (CSV, f"{HEAD}\nMSG,x,2.5,3,4,r", "#/0/report_text_len: Must be a whole number, not the string 'x'"),
         (CSV, f'{HEAD}\nMSG,1,"2,5",3,4,r', "#/0/profile_rating: Must be a number, not the string '2,5'"),
         (CSV, f"{HEAD}\nMSG,1,nan,3,4,r", "#/0/profile_rating: Must be a number, not the string 'nan'"),
@@ -256,6 +264,27 @@ def test_a_body_that_is_wrong_is_refused_by_its_place(platform: Platform, kind: 
     problem = refused(platform, kind, body.encode())
     said = [problem["detail"], *(f"{error['pointer']}: {error['detail']}" for error in problem.get("errors", ()))]
     assert any(words in one for one in said), said
+
+
+@pytest.mark.parametrize(("content", "words"), FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("path", [SUBMIT, "/jobs?model=report_scorer&on_invalid=collect"])
+def test_a_file_that_is_no_csv_is_named_with_its_remedy(
+    platform: Platform, path: str, content: bytes, words: str
+) -> None:
+    answer = platform.client.post(path, content=content, headers={"Content-Type": CSV})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["detail"].startswith(f"The body is {words}")
+    assert answer.json()["detail"].isprintable()
+
+
+def test_results_are_exact_even_where_a_spreadsheet_would_calculate(platform: Platform) -> None:
+    keys = ["=1+1", "@x", "-2", "a;=1", "\t+1"]
+    rows = [{**REPORTS[0], "report_id": key} for key in keys]
+    task_id = platform.submit(*rows)
+    found = rows_of(platform, task_id, CSV).text
+    of_model = platform.client.get(f"/models/report_scorer/predictions?task_ids={task_id}", headers={"Accept": CSV})
+    for text in (found, of_model.text):
+        assert [row["report_id"] for row in csv.DictReader(io.StringIO(text, newline=""))] == keys
 
 
 def test_a_csv_in_an_unnamed_encoding_is_refused(platform: Platform) -> None:

@@ -80,6 +80,12 @@ def test_a_network_is_tried_and_becomes_the_current_version(out: Path, labels: P
     assert load(found.path).predict({"image": [b64decode(EIGHT)], "top_n": [2]})["label"] == ["acht"]
 
 
+def test_the_ending_of_a_networks_name_may_be_in_capitals(tmp_path: Path, out: Path, labels: Path) -> None:
+    shutil.copyfile(DIGITS, tmp_path / "DIGITS.ONNX")
+    assert add.main([str(tmp_path / "DIGITS.ONNX"), f"--labels={labels}", f"--out={out}", "--version=mine", *GREY]) == 0
+    assert added(out).version == "mine"
+
+
 def test_the_name_of_the_version_changes_with_all_that_answers_depend_on(out: Path, labels: Path) -> None:
     versions = []
     for options in (GREY, (*GREY[:2], "--std=0.5"), GREY):

@@ -1,6 +1,7 @@
 """What is no model that is data is refused by its content, runs nothing, and the refusal names the remedy."""
 
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ import pytest
 
 from registry.inspection import ModelRefused, inspect
 from serving.catalogue import FOLDER
+from tests.foreign_files import FOREIGN
 
 MODEL = FOLDER / "report_scorer" / "artifact" / "1.0.0" / "model.ubj"
 CANARY = "canary"
+GERMAN = str.maketrans(",.", ";,")
 
 
 class Runs:
@@ -123,6 +126,14 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a quote in a name": (lambda f: model(f, TOML, f'{HEADER},"i""d"\n0,1,1,1,1,1\n'), "rename the column"),
     "too many columns": (lambda f: model(f, TOML, ",".join(map(str, range(2000))) + "\n"), "fewer features"),
     "a short row": (lambda f: model(f, TOML, f"{HEADER}\n0,1\n"), "line 2 has 2 values"),
+    "a short row below the separator": (
+        lambda f: model(f, TOML, f"sep=,\n{HEADER}\n\n0,1\n"),
+        "line 4 has 2 values",
+    ),
+    "a quote without an end": (
+        lambda f: model(f, TOML, f'{HEADER}\n0,1,1,1,1\n"0,1,1,1,1\n0,1,1,1,1\n'),
+        "sample.csv: malformed near line 3: a quote is opened and never closed",
+    ),
     "texts where the model has numbers": (lambda f: model(f, TOML, f"{HEADER}\n0,long,1,1,1\n"), "correct one of them"),
     "another model's expectation": (lambda f: model(f, TOML, f"{HEADER},expected\n0,1,1,1,1,0.5\n"), "another order"),
 }
@@ -139,6 +150,23 @@ def test_it_is_refused_with_the_remedy_and_nothing_runs(
     with pytest.raises(ModelRefused, match=words):
         inspect(path, name="churn")
     assert not list(tmp_path.rglob(CANARY))
+
+
+@pytest.mark.parametrize("kind", sorted(FOREIGN.keys() - {"a Parquet file"}))
+def test_a_sample_of_another_kind_is_named_with_its_remedy(tmp_path: Path, kind: str) -> None:
+    content, words = FOREIGN[kind]
+    (tmp_path / "sample.csv").write_bytes(content)
+    with pytest.raises(ModelRefused, match=re.escape(f"sample.csv: this is {words}")):
+        inspect(MODEL, name="churn", sample=tmp_path / "sample.csv")
+
+
+@pytest.mark.parametrize("before", ["", "sep=;\r\n", "\ufeffsep=;\n", "\n"])
+def test_a_sample_is_read_as_excel_saves_it_whatever_the_case_of_its_name(tmp_path: Path, before: str) -> None:
+    folder = model(tmp_path)
+    (folder / "model.toml").unlink()
+    (folder / "Sample.CSV").write_text(f"{before}{HEADER},id\n0,1,2.5,1,1,a\n0,1,3,1,1,b\n".translate(GERMAN))
+    found = inspect(folder, name="churn")
+    assert [row["input"]["profile_rating"] for row in found.golden] == [2.5, 3.0]
 
 
 def test_a_name_like_sql_becomes_a_plain_column(tmp_path: Path) -> None:

@@ -203,9 +203,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_a_broken_csv_is_refused_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "broken.csv").write_text('a,b\n1,2,3\n"x')
+    names = ",".join((*FEATURES, "label"))
+    (tmp_path / "broken.csv").write_text(f'{names}\n1,2,3,4,5,6,7\n"x')
     with pytest.raises(
-        BadTrainingData, match=r"broken\.csv: row 1: it has 3 cells, the line of names has 2"
+        BadTrainingData, match=r"broken\.csv: row 1: it has 7 cells, the line of names has 6"
     ) as refusal:
         read_reports(tmp_path / "broken.csv", "label")
     assert "\n" not in str(refusal.value)

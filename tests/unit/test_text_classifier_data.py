@@ -56,6 +56,14 @@ def test_further_fields_and_empty_lines_are_left_alone(tmp_path: Path) -> None:
     assert more.labels.tolist() == plain.labels.tolist()
 
 
+def test_the_ending_of_a_name_may_be_in_capitals(tmp_path: Path) -> None:
+    lines = b"\n".join(json.dumps(row).encode() for row in texts(30))
+    (tmp_path / "TEXTS.JSONL").write_bytes(lines)
+    (tmp_path / "TEXTS.JSONL.GZ").write_bytes(gzip.compress(lines))
+    plain, packed = map(read_texts, sorted(tmp_path.iterdir()))
+    assert plain.texts == packed.texts
+
+
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     whole = gzip.compress(b"\n".join(json.dumps(row).encode() for row in texts(30)))
     for name, content, words in (
