@@ -37,7 +37,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 def in_form(command: C) -> C:
     """Add the options that choose a `form` for programs to read: csv or json; without one it is None."""
     about_csv = (
-        "Print CSV: whole values, times in ISO 8601, NULL as nothing, and an apostrophe before a text that a "
+        "Print CSV: whole values, times in ISO 8601, NULL as nothing, and an apostrophe before what a "
         "spreadsheet would take for a formula."
     )
     csv_option = click.option("--csv", "form", flag_value="csv", default=None, help=about_csv)
@@ -116,12 +116,23 @@ def _plain(value: Any) -> Any:
 def _exact(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+    return guarded(value) if isinstance(value, str) else value
 
 
-_FORMULA = re.compile(f"[\t\r\n]|[{INVISIBLE}]*[=+\\-@＝＋－＠]")  # noqa: RUF001 - Excel takes the wide ones, too
-"""How a text begins that a spreadsheet calculates: clients choose some of the texts. An apostrophe makes it a text.
-https://owasp.org/www-community/attacks/CSV_Injection"""
+_SIGN = "[=+\\-@＝＋－＠]"  # noqa: RUF001 - Excel takes the wide ones, too
+_FORMULA = re.compile(f"[\t\r\n]|[{INVISIBLE}]*{_SIGN}")
+_LATER_CELL = re.compile(f"([;\t\r\n][;{INVISIBLE}]*+)({_SIGN}?)")
+
+
+def guarded(text: str) -> str:
+    """Put an apostrophe before what a spreadsheet would calculate: clients choose some of the texts.
+
+    That is a formula at the start, or behind a character at which a spreadsheet may begin a cell although it is in
+    quotes: Excel separates by semicolons in many countries, and quotes count at the start of such a cell only.
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    inside = _LATER_CELL.sub(lambda found: f"{found[1]}'{found[2]}" if found[2] else found[1], text)
+    return f"'{inside}" if _FORMULA.match(text) else inside
 
 
 def short(value: Any) -> str:

@@ -60,7 +60,8 @@ async def list_jobs(request: ApiRequest, services: Services, client: str | None)
 async def read_results(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Stream the scored rows of a job in the order of the file: the row's number, inputs, outputs, version.
 
-    The format is what `Accept` names: NDJSON (the default), CSV, or an Arrow IPC stream.
+    The format is what `Accept` names: NDJSON (the default), CSV, or an Arrow IPC stream. CSV holds each text exactly; a
+    spreadsheet may run one as a formula unless it imports the column as text.
     """
     asked = validated(ResultOptions, request.query_params)
     job = await answers.job_of(services, id_in(request, "job_id"), request.caller)

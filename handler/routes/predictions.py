@@ -62,8 +62,9 @@ class RowFilter(BaseModel):
 async def stream_predictions(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Stream the rows of a model's finished tasks: inputs beside outputs, the oldest task first.
 
-    The format is what `Accept` names: NDJSON (the default), CSV, or an Arrow IPC stream. A stream that was cut off goes
-    on with `after`.
+    The format is what `Accept` names: NDJSON (the default), CSV, or an Arrow IPC stream. CSV holds each text exactly; a
+    spreadsheet may run one as a formula unless it imports the column as text. A stream that was cut off goes on with
+    `after`.
     """
     asked = validated(RowFilter, request.query_params)
     model = await services.models.found(request.path_params["model"])

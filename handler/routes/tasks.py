@@ -58,7 +58,7 @@ async def read_task(request: ApiRequest, services: Services, client: str | None)
 
     With `Prefer: wait=N` (1 to 60 s) the answer is held until the task ends or the time is over. With `Accept:
     application/x-ndjson`, `text/csv` or `application/vnd.apache.arrow.stream` it is a stream of rows, inputs beside
-    outputs.
+    outputs. CSV holds each text exactly; a spreadsheet may run one as a formula unless it imports the column as text.
     """
     task_id = id_in(request, "task_id")
     TASK_ID.set(task_id)

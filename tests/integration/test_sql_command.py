@@ -3,8 +3,10 @@
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -12,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
-from cli.sql import sql
+from cli.sql import guarded, sql
 from devstack import local
 from store import analytics
 from tests.conftest import Servers
@@ -76,13 +78,43 @@ def test_an_answer_is_printed_as_csv(answered: str) -> None:
     assert second["report_id"] == ""
 
 
-@pytest.mark.parametrize("key", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " \u200b=1", "＝1"])  # noqa: RUF001
+GUARDED = {
+    **{key: f"'{key}" for key in ("=1+1", "+1", "-1", "@SUM(A1)", " \u200b=1", "＝1", "\tx")},  # noqa: RUF001
+    "r;=1+1": "r;'=1+1",
+    "\t=1": "'\t'=1",
+}
+MORE_GUARDED = {
+    "r; \u200b@x;-2": "r; \u200b'@x;'-2",
+    'r";=1': "r\";'=1",
+    "; ;=1": "; ;'=1",
+    "=1;=1": "'=1;'=1",
+    "r\t+1": "r\t'+1",
+    "r\r\n=1": "r\r\n'=1",
+    **{key: key for key in ("r-1", "a = b; c", "a=1;b=2", "x,=1", "MSG;;PRF; ", "")},
+}
+
+
+@pytest.mark.parametrize("key", GUARDED)
 def test_a_text_of_a_client_is_no_formula_in_a_spreadsheet(answered: str, engine: Engine, key: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE report_scores SET report_id = :key"), {"key": key})
     rows = list(csv.DictReader(io.StringIO(millrace_sql(answered, "top-priority", "--csv").stdout, newline="")))
-    assert [row["report_id"] for row in rows] == [f"'{key}"] * 2
+    assert [row["report_id"] for row in rows] == [GUARDED[key]] * 2
     assert rows[0]["score"] == "0.7500"
+
+
+@pytest.mark.parametrize(("key", "expected"), {**GUARDED, **MORE_GUARDED}.items())
+def test_it_is_none_wherever_a_spreadsheet_begins_a_cell(key: str, expected: str) -> None:
+    assert guarded(key) == expected
+    for cell in re.split("[;\t\r\n]", guarded(key)):
+        assert not cell.strip(" \u200b").startswith(("=", "+", "-", "@", "＝"))  # noqa: RUF001
+
+
+@pytest.mark.parametrize("piece", [";", "; ", "\t", ";=", "\u200b", "\n\t"])
+def test_a_long_text_is_guarded_in_linear_time(piece: str) -> None:
+    start = time.perf_counter()
+    guarded(piece * 200_000 + "x")
+    assert time.perf_counter() - start < 5  # 0.1 s; a quadratic search takes minutes
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
