@@ -145,6 +145,7 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+r
 # One container that does everything (ENGINE=pool).
 FROM code AS pool-code
 COPY broker broker
+COPY client/millrace_client millrace_client
 COPY console console
 COPY handler handler
 COPY migrations migrations

@@ -46,13 +46,13 @@ DATA = [
 ]
 
 
-@pytest.mark.parametrize("content", PROGRAMS)
+@pytest.mark.parametrize("content", PROGRAMS, ids=range(len(PROGRAMS)))
 def test_a_program_is_one_under_any_name(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(content)
     assert kind_of(tmp_path / "model.bin")
 
 
-@pytest.mark.parametrize("content", DATA)
+@pytest.mark.parametrize("content", DATA, ids=range(len(DATA)))
 def test_data_is_no_program(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes(content)
     assert kind_of(tmp_path / "labels.txt") is None
