@@ -29,6 +29,10 @@ SAMPLES = 200
 FLOOR = 2.0
 """MB by which a program may seem to grow for no reason: allocators, garbage that waits."""
 
+FLOORS = {"Flower": 3.0}
+"""MB for a program that is not ours: of its 80,000 objects Python looks for cycles only when 20,000 more have survived.
+Held after a collection, it has grown by 10 kB in six minutes (tracemalloc); its memory stands still after twenty."""
+
 SLOPE = 0.1
 """MB a minute by which a program may grow beyond the floor, in a run so long that this is more."""
 
@@ -75,7 +79,7 @@ class Memory:
         found = []
         for name in self.megabytes:
             before, after, minutes = self.growth(name)
-            if after - before > max(FLOOR, SLOPE * minutes):
+            if after - before > max(FLOORS.get(name, FLOOR), SLOPE * minutes):
                 found.append(name)
         return found
 
@@ -203,7 +207,7 @@ def main() -> None:
     memory = soak(seconds, rate, console)
     console.print(table(memory))
     if grown := memory.grown():
-        sys.exit(f"{', '.join(grown)} grew by more than {FLOOR:.0f} MB and {SLOPE} MB a minute")
+        sys.exit(f"{', '.join(grown)} grew by more than is allowed for no reason, and by {SLOPE} MB a minute")
 
 
 if __name__ == "__main__":
