@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from console import (
     bulk,
     files,
+    image_file,
     keys,
     login,
     model_pages,
@@ -14,9 +15,11 @@ from console import (
     task_page,
     triage,
     triage_lead,
+    triage_list,
     try_it,
     workers,
 )
+from console.image_file import IMAGE_HEADERS
 from console.page import Answer, Console, operation, page
 from console.rendering import Templates
 from console.sampler import Sampler
@@ -42,9 +45,11 @@ def console_operations(password: str) -> list[Operation]:
     return [
         operation("GET", "/", now.home(console)),
         *(one for room in seen for one in entries("GET", room.PAGES, EVERY_ROLE)),
+        *(operation("GET", path, page(console, answer), headers=IMAGE_HEADERS) for path, answer in image_file.PAGES),
         *entries("GET", try_it.PAGES, try_it.ROLES),
         *entries("GET", keys.PAGES, keys.ROLES),
         *entries("GET", triage.PAGES, triage.ROLES),
+        *entries("GET", triage_list.PAGES, triage_list.ROLES),
         *entries("GET", triage_lead.PAGES, triage_lead.ROLES),
         *entries("GET", login.PAGES, EVERY_ROLE, open_to_all=True),
         *entries("POST", login.CHANGES, EVERY_ROLE, open_to_all=True),

@@ -47,6 +47,7 @@ class Templates:
             "value": value,
             "path": path_part,
             "number": number,
+            "memory": memory,
         }
         self._environment.filters |= filters
         self._environment.globals |= {"asset": asset, "version": VERSION}
@@ -99,6 +100,13 @@ def number(n: float) -> str:
     return f"{n:.6g}"
 
 
+def memory(size: int | None) -> str:
+    """Return bytes of memory in MiB, and from 10 GiB on in GiB."""
+    if size is None:
+        return DASH
+    return f"{size / 2**20:,.0f} MiB" if size < 10 * 2**30 else f"{size / 2**30:,.1f} GiB"
+
+
 def text(given: object, most: int = CELL) -> Markup:
     """Return a stored text as it may stand in a page: controls visible, direction its own, cut where it is too long."""
     whole = str(given)
@@ -124,7 +132,7 @@ def value(given: object, most: int = CELL) -> Markup:
         return _NONE
     if isinstance(given, Beginning):
         return Markup('{} <span class="cut">… {} {}</span>').format(
-            value(given.shown, most), f"{given.size:,}", given.unit
+            "" if given.unit == "bytes" else value(given.shown, most), f"{given.size:,}", given.unit
         )
     if isinstance(given, bool):
         return _YES if given else _NO
