@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -21,7 +21,7 @@ from cli.retention_settings import RetentionAges, RetentionSettings
 from cli.sql import print_table
 from registry import versions
 from registry.versions import NoSpec
-from store import deleted_days, models, old_days, old_jobs, old_outcomes, row_retention
+from store import deleted_days, models, old_days, old_findings, old_jobs, old_outcomes, row_retention
 from store.limits import holding
 from store.matching import key_of
 from telemetry import logs
@@ -47,13 +47,18 @@ class DayReport:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @exit_on_invalid_settings()
 def retain(dry_run: bool, every: timedelta | None, as_json: bool) -> None:
-    """Delete predictions and ended tasks that are older than PREDICTION_RETENTION_DAYS, whole days (UTC) at a time."""
+    """Delete predictions and ended tasks that are older than PREDICTION_RETENTION_DAYS, whole days (UTC) at a time.
+
+    Evaluations, drift and reports of the gate go after EVALUATION_RETENTION_DAYS, the newest of each excepted; webhooks
+    about models 30 days after they were delivered or given up.
+    """
     logs.configure(logs.LogSettings())
-    ages = RetentionSettings().ages
+    settings = RetentionSettings()
     while True:
         with database("retain") as engine:
-            reports = list(retention(engine, ages, exports(engine), dry_run=dry_run))
-        _print(reports, dry_run=dry_run, as_json=as_json)
+            reports = list(retention(engine, settings.ages, exports(engine), dry_run=dry_run))
+            found = findings(engine, settings.evaluation_retention_days, dry_run=dry_run)
+        _print(reports, found, dry_run=dry_run, as_json=as_json)
         if every is None:
             return
         time.sleep(every.total_seconds())
@@ -72,6 +77,17 @@ def retention(engine: Engine, ages: RetentionAges, exported: Exports | None, *, 
         for model, table in sorted(tables.items()):
             if (days := ages.of(model)) is not None:
                 yield from _of_model(engine, model, table, days, exported, dry_run=dry_run)
+
+
+def findings(engine: Engine, days: int, *, dry_run: bool) -> dict[str, int]:
+    """Delete what was found about models more than so many days ago, and return how many rows, by table."""
+    if dry_run:
+        with engine.connect() as connection:
+            return old_findings.count(connection, days)
+    found = old_findings.delete(engine.begin, days)
+    if any(found.values()):
+        log.info("findings_deleted", **found, older_than_days=days)
+    return found
 
 
 def _of_model(
@@ -125,11 +141,11 @@ def _delete_outcomes(engine: Engine, model: str, table: str, before: date, days:
         log.info("outcomes_deleted", model=model, outcomes=deleted, older_than_days=days)
 
 
-def _print(reports: list[DayReport], *, dry_run: bool, as_json: bool) -> None:
+def _print(reports: list[DayReport], found: Mapping[str, int], *, dry_run: bool, as_json: bool) -> None:
     total = {name: sum(getattr(report, name) for report in reports) for name in ("predictions", "tasks")}
     if as_json:
         days = [asdict(report) | {"day": report.day.isoformat()} for report in reports]
-        click.echo(json.dumps({"dry_run": dry_run, **total, "days": days}))
+        click.echo(json.dumps({"dry_run": dry_run, **total, "days": days, "findings": found}))
         return
     if reports:
         rows = [
@@ -137,6 +153,8 @@ def _print(reports: list[DayReport], *, dry_run: bool, as_json: bool) -> None:
         ]
         print_table(["model", "day", "predictions", "tasks", ""], rows)
     verb = "would be deleted" if dry_run else "deleted"
+    if rows_by_table := [f"{table}: {rows:,}" for table, rows in found.items() if rows]:
+        click.echo(f"findings {verb}: {', '.join(rows_by_table)}")
     click.echo(f"{total['predictions']:,} predictions and {total['tasks']:,} tasks {verb}")
 
 

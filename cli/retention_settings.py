@@ -1,4 +1,4 @@
-"""After how many days predictions and their tasks are deleted, for all models or by model."""
+"""After how many days predictions and their tasks are deleted, for all models or by model; and findings."""
 
 import re
 from collections.abc import Mapping
@@ -10,6 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 FOREVER = "forever"
 MOST = 36_500
 """Days: a hundred years. A longer age would be a slip."""
+
+SHORTEST = 30
+"""Days: a verdict of the gate counts for 7, and drift is news for as long."""
 
 _MODEL = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -55,6 +58,14 @@ class RetentionSettings(BaseSettings):
         default="",
         description="days after which predictions and their tasks are deleted, for all models, by model, or both: 365, "
         "or report_scorer=90, or 365,report_scorer=90,translator=forever; empty: all are kept",
+    )
+
+    evaluation_retention_days: int = Field(
+        default=400,
+        ge=SHORTEST,
+        le=MOST,
+        description="days after which `millrace retain` deletes live evaluations, drift and reports of the gate; the "
+        "newest of each stays, and a report on which a promotion rests",
     )
 
     @field_validator("prediction_retention_days")

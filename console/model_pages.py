@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from console import model_quality, model_shadow
 from console.page import Answer, Visit
-from handler.answer.bodies import Promotion, RollbackReason
+from handler.answer.versions import Promotion, RollbackReason
 from handler.auth.caller import OPERATORS, SUBMITTERS
 from handler.models import KnownModel
 from handler.routes import models as api

@@ -1,6 +1,6 @@
 """Whether a new version is not worse than the live one, on the same outcomes: pass, fail, or too few to say."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import isnan, sqrt
 from statistics import NormalDist
@@ -62,6 +62,7 @@ def judge(
     margin: float,
     weighting: Weighting | None = None,
     slices: Mapping[str, Flags] | None = None,
+    excepted: Collection[str] = (),
     metric: Metric = auc,
 ) -> GateReport:
     """Compare two versions' scores of the same rows. `metric` is one that is better when it is higher.
@@ -72,6 +73,7 @@ def judge(
 
     A slice fails by the same rule, with the p-values of all slices corrected by Holm (Scandinavian Journal of
     Statistics 1979): equal versions fail in any of the slices in 5 % at most. A slice that is too small stops nothing.
+    An `excepted` slice stops nothing either, and is not among those that are corrected for; its rows stay in the whole.
 
     The difference's standard error is that of paired influences: DeLong's for the AUC. A paired bootstrap gives the
     same, as the tests show. With `weighting`, it is that of the population to come.
@@ -82,9 +84,9 @@ def judge(
     second = rows_of(truth, new)[1]
     overall = _compare(rows, second, np.ones(len(second), bool), margin, weighting, metric)
     parts = {name: _compare(rows, second, inside, margin, weighting, metric) for name, inside in (slices or {}).items()}
-    corrected = _corrected(parts, margin)
-    reasons = _reasons(overall, corrected, margin)
-    failed = [part for part in corrected.values() if part.verdict is GateVerdict.FAIL]
+    corrected = _corrected(parts, excepted)
+    reasons = _reasons(overall, corrected, margin, excepted)
+    failed = [name for name, part in corrected.items() if part.verdict is GateVerdict.FAIL and name not in excepted]
     verdict = GateVerdict.FAIL if failed else overall.verdict
     return GateReport(getattr(metric, "__name__", "metric"), margin, overall, corrected, verdict, reasons)
 
@@ -143,18 +145,20 @@ def _verdict(low: float, high: float, margin: float) -> GateVerdict:
     return GateVerdict.FAIL if high < 0 else GateVerdict.TOO_FEW
 
 
-def _corrected(parts: dict[str, Comparison], margin: float) -> dict[str, Comparison]:
-    told = {name: part.worse for name, part in parts.items() if not isnan(part.worse)}
+def _corrected(parts: dict[str, Comparison], excepted: Collection[str]) -> dict[str, Comparison]:
+    told = {name: part.worse for name, part in parts.items() if not isnan(part.worse) and name not in excepted}
     adjusted = holm(told)
     return {
         name: part
-        if part.verdict is not GateVerdict.FAIL or adjusted[name] < ERROR
+        if part.verdict is not GateVerdict.FAIL or name in excepted or adjusted[name] < ERROR
         else Comparison(**{**vars(part), "verdict": GateVerdict.TOO_FEW})
         for name, part in parts.items()
     }
 
 
-def _reasons(overall: Comparison, slices: Mapping[str, Comparison], margin: float) -> list[str]:
+def _reasons(
+    overall: Comparison, slices: Mapping[str, Comparison], margin: float, excepted: Collection[str]
+) -> list[str]:
     said = {
         GateVerdict.PASS: f"not worse by {margin:g} or more: the difference is above {overall.low:+.4f}",
         GateVerdict.FAIL: f"worse: the difference is {overall.difference:+.4f}, and below {overall.high:+.4f}",
@@ -162,7 +166,7 @@ def _reasons(overall: Comparison, slices: Mapping[str, Comparison], margin: floa
         f"{overall.high:+.4f}",
     }
     worse = [
-        f"worse in {name}: the difference is {part.difference:+.4f}"
+        f"{'excepted: ' if name in excepted else ''}worse in {name}: the difference is {part.difference:+.4f}"
         for name, part in slices.items()
         if part.verdict is GateVerdict.FAIL
     ]

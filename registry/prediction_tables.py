@@ -96,6 +96,29 @@ def renew(connection: Connection, versions: Iterable[ModelVersion]) -> None:
     outcome_views.renew(connection)
 
 
+def index_key(engine: Engine, spec: Spec) -> None:
+    """Make the index of the callers' own keys that is missing where a later version brought the field.
+
+    Outcomes, leases and erasures look predictions up by it. It is built beside those who write, outside a transaction.
+    """
+    table = described(spec)
+    found = [index for index in table.indexes if spec.key is not None and list(index.columns) == [table.c[spec.key]]]
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for index in found:
+            if not connection.scalar(_INDEXED, {"table": table.name, "column": spec.key}):
+                index.dialect_options["postgresql"]["concurrently"] = True
+                index.drop(connection, checkfirst=True)  # an interrupted attempt leaves one that is invalid
+                index.create(connection)
+
+
+_INDEXED = text("""
+SELECT EXISTS (
+    SELECT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+    WHERE indrelid = to_regclass(quote_ident(:table)) AND attname = :column AND indisvalid
+)
+""")
+
+
 def _grow(connection: Connection, table: Table, existing: dict[str, Row[Any]]) -> None:
     for column in table.columns:
         kind = column.type.compile(postgresql.dialect()).lower()  # type: ignore[no-untyped-call]

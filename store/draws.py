@@ -167,23 +167,25 @@ UPDATE draws SET second_pending = false FROM ended WHERE draws.id = ended.second
 """)
 
 
-async def decide(
-    connection: AsyncConnection, model: str, table: str, key: KeyOf | None, client: str | None, said: Sequence[Said]
-) -> None:
-    """End the leases of what this client's reviewers have reported.
-
-    One without a reviewer ends them whoever of the client holds them.
-    """
+async def undecided(
+    connection: AsyncConnection, model: str, table: str, key: KeyOf | None, client: str | None
+) -> Sequence[Row[Any]]:
+    """Return the leases of this client's reviewers that an outcome can still end."""
     await connection.execute(matching.BY_INDEX)
-    undecided = (await connection.execute(_undecided(table, key), {"model": model, "client": client})).all()
-    if not undecided:
-        return
+    return (await connection.execute(_undecided(table, key), {"model": model, "client": client})).all()
+
+
+async def decide(connection: AsyncConnection, leases: Sequence[Row[Any]], said: Sequence[Said]) -> None:
+    """End those of these undecided leases of which something was reported.
+
+    What has no reviewer ends them whoever of the client holds them.
+    """
     found: dict[Any, list[Said]] = {}
     for one in said:
         place = one.key if one.task_id is None else (one.task_id.lower(), one.position)
         found.setdefault(place, []).append(one)
     ended: dict[int, str | None] = {}
-    for lease in undecided:
+    for lease in leases:
         reported = [*found.get((str(lease.task_id), lease.position), ()), *found.get(lease.key, ())]
         kinds = [one.outcome for one in reported if one.reviewer in (None, lease.reviewer)]
         if kinds:

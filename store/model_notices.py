@@ -7,7 +7,7 @@ several places at once, notes each once.
 from sqlalchemy import Connection, text
 
 DAYS = 7
-"""Older events are not told of: nobody has asked for them while they were news."""
+"""Older events are not told of: nobody has asked for them while they were news. Retention keeps told ones longer."""
 
 _NOTE = text(f"""
 WITH found AS (

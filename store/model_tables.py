@@ -125,7 +125,8 @@ model_events = Table(
     Column(
         "gate",
         Text,
-        comment="what the gate said of a promotion; forced: and what it had said, of one past it; null: it had no say",
+        comment="what the gate said of a promotion; forced: and what it had said, of one past it; excepted: and the "
+        "slices in which it may be worse; null: it had no say",
     ),
     ForeignKeyConstraint(["model", "version"], ["model_versions.model", "model_versions.version"]),
     Index("model_events_of_model", "model", "id"),

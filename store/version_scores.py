@@ -122,15 +122,21 @@ def gate_reports_of(connection: Connection, model: str, latest: int) -> Sequence
     return connection.execute(of_model.order_by(gate_reports.c.id.desc()).limit(latest)).all()
 
 
-def last_verdict(connection: Connection, version: tuple[str, str], against: str) -> str | None:
-    """Return what the gate said last of the version in the live one's place; None: it was not asked these days."""
+def last_verdict(
+    connection: Connection, version: tuple[str, str], against: str, excepted: Sequence[str] = ()
+) -> str | None:
+    """Return what the gate said last of the version in the live one's place; None: it was not asked these days.
+
+    A verdict counts where the same slices were excepted, in the same order.
+    """
     query = text(f"""
         SELECT verdict FROM gate_reports
         WHERE model = :of_model AND version = :of_version AND against = :against
             AND made_at > now() - interval '{VALID_DAYS} days'
+            AND coalesce(report -> 'excepted', '[]') = to_jsonb(CAST(:excepted AS text[]))
         ORDER BY id DESC LIMIT 1
     """)
-    verdict: str | None = connection.scalar(query, {**_named(version), "against": against})
+    verdict: str | None = connection.scalar(query, {**_named(version), "against": against, "excepted": list(excepted)})
     return verdict
 
 

@@ -82,6 +82,7 @@ def add(context: click.Context, /, path: Path, by: str, reason: str | None, yes:
 
         try:
             added = changing(engine, change)
+            prediction_tables.index_key(engine, spec_of(new.model, new.table, proposal.schema))
         except RegistryRefused as refused:
             sys.exit(f"millrace models add: {refused}")
     if not added.is_new:

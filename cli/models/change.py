@@ -38,22 +38,24 @@ def who_and_why(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.argument("model", metavar="MODEL[@VERSION]")
 @click.option("--force", is_flag=True, help="Go past the gate, with a reason: the event says so.")
+@judge.excepting
 @who_and_why
-def promote(model: str, by: str, reason: str | None, yes: bool, force: bool) -> None:
+def promote(model: str, by: str, reason: str | None, yes: bool, force: bool, excepted: tuple[str, ...]) -> None:
     """Make a version live, by default the one that was added last.
 
     Where its model declares a target outcome, the gate is asked first: a version that is worse than the live one on the
-    same outcomes is refused, and where too few can tell, a reason is needed.
+    same outcomes is refused, and where too few can tell, a reason is needed. --except excuses one slice, with a reason;
+    all else still has to pass.
     """
     name, version = split(model)
 
     def change(connection: Connection) -> str:
-        verdict = registry_gate.require(connection, name, version, reason, force=force)
+        verdict = registry_gate.require(connection, name, version, reason, force=force, excepted=excepted)
         return administration.promote(connection, name, version, by, reason, verdict)
 
     if not force:
         with database("models") as engine:
-            if (found := judge.ask(engine, model)) is not None:
+            if (found := judge.ask(engine, model, excepted=excepted)) is not None:
                 judge.show(*found)
     reason = _ask(f"Promote {model}?", name, reason, yes)
     _tell(name, _changed(change))

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 MARGIN = 0.015
 
 
+excepting = click.option(
+    "--except",
+    "excepted",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="Let it be worse in this slice, such as abuse_type=MSG; repeatable.",
+)
+"""The option of commands that ask the gate."""
+
+
 @click.command()
 @click.argument("model", metavar="MODEL[@VERSION]")
 @click.option(
@@ -31,16 +41,25 @@ MARGIN = 0.015
 )
 @click.option("--since", type=TimeOption(), help=f"Only predictions scored from then on, such as {timestamps.EXAMPLE}.")
 @click.option("--without", multiple=True, metavar="KIND", help="Leave outcomes of this kind out; repeatable.")
+@excepting
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def gate(model: str, margin: float, since: datetime | None, without: tuple[str, ...], as_json: bool) -> None:
+def gate(
+    model: str,
+    margin: float,
+    since: datetime | None,
+    without: tuple[str, ...],
+    excepted: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Compare a version with the live one on the same outcomes.
 
     Both score what has an outcome, unless they have. The verdict is kept for a week, for `promote`, unless an option
-    changes the question. Ends with 1 where the version is worse.
+    changes the question; one with exceptions is for a promotion that names the same. Ends with 1 where the version is
+    worse.
     """
     with database("models") as engine:
         version_of(engine, model)
-        found = ask(engine, model, margin, since, without)
+        found = ask(engine, model, margin, since, without, excepted)
     if found is None:
         sys.exit(f"millrace models: {NO_SAY.format(model=model)}")
     if as_json:
@@ -64,6 +83,7 @@ def ask(
     margin: float = MARGIN,
     since: datetime | None = None,
     without: tuple[str, ...] = (),
+    excepted: tuple[str, ...] = (),
 ) -> "tuple[GateQuestion, GateAnswer] | None":
     """Ask the gate and keep its report; None: it has no say. A version that cannot score here ends the command."""
     # numpy and the model's library take a while to import, and no other command needs them
@@ -78,7 +98,7 @@ def ask(
     with engine.connect() as connection:
         registry = versions.read(connection)
     try:
-        asked = gates.question(registry, name, version or None, margin, since, without)
+        asked = gates.question(registry, name, version or None, margin, since, without, excepted)
         return None if asked is None else (asked, gates.ask(engine, registry, asked))
     except (NotLoadable, NotComparable, NotEvaluable, UnknownGrouping, ModelAway) as error:
         sys.exit(f"millrace models: the gate cannot judge: {error}")

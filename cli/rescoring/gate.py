@@ -1,5 +1,6 @@
 """Judges a version on the outcomes of the inputs that the live one has scored; both have to have scored them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,6 +8,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from cli.evaluate import groups, population
+from cli.evaluate.groups import UnknownGrouping
 from cli.evaluate.population import EvaluationAsked, Population
 from cli.rescoring import loading, scoring
 from cli.rescoring.comparison import LIVE, NEW, score_of
@@ -17,7 +19,7 @@ from evaluation.gate import GateReport, judge
 from evaluation.linear import Flags, Floats
 from evaluation.verdict import GateVerdict
 from evaluation.weighting import weigh
-from registry.gate import contenders
+from registry.gate import contenders, in_order
 from registry.outcome_views import rules_of
 from registry.versions import ModelVersion, Registry
 from store import version_scores
@@ -34,6 +36,8 @@ class GateQuestion:
     new: ModelVersion
     asked: EvaluationAsked
     margin: float = MARGIN
+    excepted: tuple[str, ...] = ()
+    """Slices in which it may be worse, as COLUMN=VALUE."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,18 @@ class GateAnswer:
     """Inputs that the new version could not score."""
     report: GateReport | None
     """None: no outcome is about an input that both have scored."""
+    excepted: list[str]
+    """Slices in which it was allowed to be worse, as COLUMN=VALUE, in their order."""
 
 
 def question(
-    registry: Registry, model: str, version: str | None, margin: float, since: datetime | None, without: tuple[str, ...]
+    registry: Registry,
+    model: str,
+    version: str | None,
+    margin: float,
+    since: datetime | None,
+    without: tuple[str, ...],
+    excepted: Sequence[str] = (),
 ) -> GateQuestion | None:
     """Return what to ask of a model's version; None: the gate has no say. Raises NotEvaluable."""
     found = contenders(registry, model, version)
@@ -56,7 +68,7 @@ def question(
         return None
     asked = EvaluationAsked(*rules, since, without)
     asked.require_figures()
-    return GateQuestion(*found, asked, margin)
+    return GateQuestion(*found, asked, margin, in_order(excepted))
 
 
 def score_decided(engine: Engine, registry: Registry, one: ModelVersion, asked: EvaluationAsked) -> int:
@@ -78,7 +90,10 @@ def score_decided(engine: Engine, registry: Registry, one: ModelVersion, asked: 
 
 
 def answer(connection: Connection, asked: GateQuestion) -> GateAnswer:
-    """Judge by what both versions have scored. Everything is read in the connection's transaction."""
+    """Judge by what both versions have scored. Everything is read in the connection's transaction.
+
+    Raises UnknownGrouping for an exception that is no slice of the predictions.
+    """
     spec = asked.asked.spec
     slices = groups.groupings(spec, [f"{groups.SLICE}:{name}" for name in asked.asked.rules.slices])
     beside = {LIVE: score_of(asked.live.spec, "%(live)s"), NEW: score_of(asked.new.spec, "%(new)s")}
@@ -87,20 +102,40 @@ def answer(connection: Connection, asked: GateQuestion) -> GateAnswer:
     read, table = population.read_beside(connection, asked.asked, columns, beside, values)
     live, new = (table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in (LIVE, NEW))
     told = read.decided & read.within & ~np.isnan(live) & ~np.isnan(new)
-    inside = {
-        f"{one.name} {name}": rows for one in slices for name, rows in one.groups(read.columns[one.name]) if rows.any()
-    }
+    parts = [(one, *part) for one in slices for part in one.groups(read.columns[one.name])]
+    inside = {f"{one.name} {name}": rows for one, name, rows in parts if rows.any()}
+    named = {f"{one.name.partition(':')[2]}={name}": f"{one.name} {name}" for one, name, rows in parts if rows.any()}
+    excepted = _excepted(named, asked.excepted)
     failed = version_scores.failures(connection, (asked.new.model, asked.new.version), decided=True)
-    report = _judge(read, told, live, new, asked.margin, inside)
+    report = _judge(read, told, live, new, asked.margin, inside, excepted)
     reasons = report.reasons if report else ["no outcome is about an input that both versions have scored"]
     verdict = report.verdict if report else GateVerdict.TOO_FEW
     if failed:
         verdict, reasons = GateVerdict.FAIL, [f"it could not score {failed:,} stored inputs", *reasons]
-    return GateAnswer(verdict, reasons, failed, report)
+    return GateAnswer(verdict, reasons, failed, report, list(asked.excepted))
+
+
+def _excepted(named: Mapping[str, str], excepted: Sequence[str]) -> list[str]:
+    """Return the slices that are meant, of those that there are by COLUMN=VALUE."""
+    for word in excepted:
+        if word not in named:
+            raise UnknownGrouping(
+                f"--except: {word!r} is no slice; {'there are ' + ', '.join(named) if named else NONE}"
+            )
+    return [named[word] for word in excepted]
+
+
+NONE = "the model's [outcomes] declare none, or there is no prediction"
 
 
 def _judge(
-    read: Population, told: Flags, live: Floats, new: Floats, margin: float, slices: dict[str, Flags]
+    read: Population,
+    told: Flags,
+    live: Floats,
+    new: Floats,
+    margin: float,
+    slices: dict[str, Flags],
+    excepted: Sequence[str],
 ) -> GateReport | None:
     """Weigh the rows by the log of draws, where reviewers drew them: they stand for all predictions of the time."""
     rows, weighting = np.flatnonzero(told), None
@@ -113,7 +148,8 @@ def _judge(
     if not len(rows):
         return None
     parts = {name: inside[rows] for name, inside in slices.items()}
-    return judge(read.is_target[rows], live[rows], new[rows], margin=margin, weighting=weighting, slices=parts)
+    scores = (read.is_target[rows], live[rows], new[rows])
+    return judge(*scores, margin=margin, weighting=weighting, slices=parts, excepted=excepted)
 
 
 def ask(engine: Engine, registry: Registry, asked: GateQuestion) -> GateAnswer:

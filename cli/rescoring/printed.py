@@ -51,7 +51,7 @@ def gate(asked: GateQuestion, found: GateAnswer) -> None:
     colours = {"pass": "green", "fail": "red"}
     said = click.style(found.verdict.value, fg=colours.get(found.verdict.value, "yellow"), bold=True)
     click.echo(f"{named} in the place of {asked.live.version}: {said}")
-    for reason in found.reasons:
+    for reason in [*found.reasons, *([f"excepted: {', '.join(found.excepted)}"] if found.excepted else [])]:
         click.echo(f"  {reason}")
     if found.report is not None:
         parts = {"all": found.report.overall, **found.report.slices}

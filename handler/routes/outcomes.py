@@ -66,21 +66,27 @@ async def store(services: Services, read: ReadOutcomes, caller: Caller) -> Store
     )
 
 
-def _places(read: ReadOutcomes, model: str, client: str | None, *, everyones: bool) -> tuple[list[int], Given]:
+def _places(read: ReadOutcomes, model: str, client: str | None, *, everyones: bool) -> tuple[Sequence[int], Given]:
     """Return the positions of a model's outcomes in the request, and their places."""
+    columns = [read.columns[name] for name in ("key", "task_id", "position")]
+    if len(read.models) == 1:
+        return range(len(columns[0])), Given(columns[0], columns[1], columns[2], client, everyones)
     numbers = [number for number, name in enumerate(read.columns["model"]) if name == model]
-    keys, task_ids, positions = (
-        [read.columns[name][number] for number in numbers] for name in ("key", "task_id", "position")
-    )
+    keys, task_ids, positions = ([column[number] for number in numbers] for column in columns)
     return numbers, Given(keys, task_ids, positions, client, everyones)
 
 
 async def _end_leases(connection: AsyncConnection, read: ReadOutcomes, client: str | None) -> None:
     for model, one in read.models.items():
-        columns = (read.columns[name] for name in (*Said._fields, "model", "withdrawn"))
-        rows = zip(*columns, strict=True)
-        said = [Said(*row) for *row, name, withdrawn in rows if name == model and not withdrawn]
-        await draws.decide(connection, model, one.spec.table, one.key, client, said)
+        undecided = await draws.undecided(connection, model, one.spec.table, one.key, client)
+        if undecided:
+            await draws.decide(connection, undecided, _said(read, model))
+
+
+def _said(read: ReadOutcomes, model: str) -> list[Said]:
+    columns = (read.columns[name] for name in (*Said._fields, "model", "withdrawn"))
+    rows = zip(*columns, strict=True)
+    return [Said(*row) for *row, name, withdrawn in rows if name == model and not withdrawn]
 
 
 async def _matched(

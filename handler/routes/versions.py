@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
-from handler.answer.bodies import (
+from handler.answer.versions import (
     EVERY_VERSION,
     Promotion,
     Retirement,
@@ -81,7 +81,7 @@ async def promote(request: ApiRequest, services: Services, client: str | None) -
     """Make a version live, by default the one that was added last.
 
     Where its model declares a target outcome, a version that the gate found worse is refused, and one of which it had
-    too little to say needs a reason: `millrace models gate` asks it.
+    too little to say needs a reason: `millrace models gate` asks it. Slices that are `excepted` may be worse.
     """
     name, by = await _model(request, services), client or ANONYMOUS
     return model_response(await make_live(services, name, await _body(request, services, Promotion), by))
@@ -91,7 +91,9 @@ async def make_live(services: Services, name: str, asked: Promotion, by: str) ->
     """Promote a version in somebody's name. Raises RequestRefused."""
 
     def change(connection: Connection) -> VersionChanged:
-        verdict = gate.require(connection, name, asked.version, asked.reason, force=asked.force)
+        verdict = gate.require(
+            connection, name, asked.version, asked.reason, force=asked.force, excepted=asked.excepted
+        )
         version = administration.promote(connection, name, asked.version, by, asked.reason, verdict)
         return VersionChanged(model=name, versions=[version], state=State.LIVE)
 

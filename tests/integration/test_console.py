@@ -365,7 +365,14 @@ def test_a_models_page_shows_how_good_it_is_to_those_who_may_know(closed: Platfo
         lead, submitter = (keys.create(connection, f"quality-{role}", role) for role in (Role.OPERATE, Role.SUBMIT))
         for statement in _QUALITY.split(";"):
             connection.execute(text(statement.replace(":", r"\:")))
-    shown = ("0.812 (0.750 to 0.861)", "0.641 (too few)", "worse in the dark", "Drift on 2026-01-31", "distribution")
+    shown = (
+        "0.812 (0.750 to 0.861)",
+        "0.641 (too few)",
+        "worse in the dark",
+        "Drift on 2026-01-31",
+        "distribution",
+        "fail; excepted: hour=3",
+    )
     for key, sees in ((lead, True), (submitter, False)):
         with Browser(closed.url) as browser:
             browser.sign_in(key)
@@ -379,7 +386,7 @@ INSERT INTO evaluations (model, grouping, group_name, predictions, outcomes, exp
 VALUES ('report_scorer', 'all', 'all', 20000, 1000, 1040, true, 980, '{"abuse": 200, "not_abuse": 800}',
     '{"auc": {"value": 0.812, "low": 0.75, "high": 0.861}}', '{"auc": {"value": 0.641, "low": null, "high": null}}');
 INSERT INTO gate_reports (model, version, against, verdict, report)
-VALUES ('report_scorer', '1.0.0', '0.9', 'fail', '{"reasons": ["worse in the dark"]}');
+VALUES ('report_scorer', '1.0.0', '0.9', 'fail', '{"reasons": ["worse in the dark"], "excepted": ["hour=3"]}');
 INSERT INTO drift (model, version, day, column_name, against, rows, reference_rows, psi, band, jensen_shannon, missing,
     unseen, found, findings)
 VALUES ('report_scorer', '1.0.0', '2026-01-31', 'report_text_len', 'week', 5000, 35000, 0.3, 0.01, 0.1, 0, 0, true,

@@ -146,6 +146,53 @@ def test_force_goes_past_the_gate_with_a_reason_and_the_event_says_so(
         assert last_event(connection) == ("worse", "promoted", "forced: fail")
 
 
+def spoil(connection: Connection, given: dict[str, Any]) -> None:
+    """Make the highest scores a slice of their own, which the version "equal" puts in the wrong order."""
+    highest = sorted(range(DECIDED), key=lambda n: given["score"][n])[-120:]
+    ids, scores = ([given[name][n] for n in highest] for name in ("ids", "score"))
+    kinds = ["not_abuse"] * 60 + ["abuse"] * 60
+    for change in (
+        "UPDATE report_scores AS t SET abuse_type = 'SPAM' FROM {given} WHERE t.task_id = g.id",
+        "UPDATE outcomes AS t SET outcome = g.kind FROM {given} WHERE t.task_id = g.id",
+    ):
+        rows = "unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[])) AS g (id, kind)"
+        connection.execute(text(change.format(given=rows)), {"ids": ids, "kinds": kinds})
+    said = [VersionScore(one, 0, score, None, None) for one, score in zip(ids, reversed(scores), strict=True)]
+    store(connection, TABLE, ("report_scorer", "equal"), said)
+
+
+def test_an_exception_excuses_its_slice_only_and_stands_in_the_event(
+    database_url: str, engine: Engine, stored: dict[str, Any]
+) -> None:
+    with engine.begin() as connection:
+        add_outcomes(connection, stored)
+        spoil(connection, stored)
+    equal = ("promote", "report_scorer@equal", "--yes")
+    refused = millrace(database_url, models, *equal, "--reason", "SPAM is on its way out")
+    assert "worse in slice:abuse_type SPAM" in refused.output, refused.output
+    wrong = millrace(database_url, models, *equal, "--reason", "x", "--except", "abuse_type=NONE")
+    assert "'abuse_type=NONE' is no slice; there are abuse_type=" in wrong.output, wrong.output
+    except_spam = ("--except", "abuse_type=SPAM")
+    assert "needs a reason" in millrace(database_url, models, *equal, *except_spam).output
+    assert "not both" in millrace(database_url, models, *equal, *except_spam, "--force", "--reason", "x").output
+    with engine.begin() as connection:
+        for terms in ((), ("abuse_type=MSG",), ("abuse_type=MSG", "abuse_type=SPAM")):
+            with pytest.raises(GateRefused, match="has not compared" if terms else "found report_scorer@equal worse"):
+                gate.require(connection, "report_scorer", "equal", "x", excepted=terms)
+        said = gate.require(connection, "report_scorer", "equal", "x", excepted=["abuse_type=SPAM"])
+        assert said == "pass; excepted: abuse_type=SPAM"
+    other = millrace(database_url, models, "gate", "report_scorer@worse", *except_spam)
+    assert other.exit_code == 1, "it is worse in all, and an exception excuses one slice"
+    done = millrace(database_url, models, *equal, *except_spam, "--reason", "SPAM is on its way out")
+    assert "excepted: abuse_type=SPAM" in done.output, done.output
+    assert "equal is live" in done.output
+    with engine.connect() as connection:
+        assert last_event(connection) == ("equal", "promoted", "pass; excepted: abuse_type=SPAM")
+        kept = connection.execute(text("SELECT report FROM gate_reports ORDER BY id DESC LIMIT 1")).scalar_one()
+        assert kept["excepted"] == ["abuse_type=SPAM"]
+    assert "excepted: abuse_type=SPAM" in millrace(database_url, models, "events", "report_scorer", "--csv").output
+
+
 def test_without_outcomes_a_promotion_rests_on_a_reason(
     database_url: str, engine: Engine, stored: dict[str, Any]
 ) -> None:

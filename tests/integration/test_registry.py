@@ -259,6 +259,23 @@ def test_a_table_grows_by_columns_that_may_be_null(table: Connection) -> None:
     assert "v1" in columns(table, "churn_rows")
 
 
+def test_a_key_that_a_later_version_brings_has_an_index(engine: Engine) -> None:
+    first = spec_of("churn", "churn_predictions", ModelSchema("C", FIELDS[:1], SCHEMA.output))
+    later = spec_of("churn", "churn_predictions", SCHEMA)
+    with engine.begin() as connection:
+        prediction_tables.make(connection, first)
+    prediction_tables.index_key(engine, first)
+    with engine.begin() as connection:
+        prediction_tables.make(connection, later)
+    for _ in range(2):
+        prediction_tables.index_key(engine, later)
+    with engine.connect() as connection:
+        indexes = text(
+            "SELECT indexdef FROM pg_indexes WHERE tablename = 'churn_predictions' AND indexdef LIKE '%(id)%'"
+        )
+        assert len(connection.scalars(indexes).all()) == 1
+
+
 def test_a_column_of_another_type_is_refused(table: Connection) -> None:
     fields = (SchemaField("mean radius", "mean_radius", "text"),)
     with pytest.raises(RegistryRefused, match=r"mean_radius.*double precision.*text"):

@@ -109,6 +109,16 @@ def test_a_day_goes_once_it_has_been_over_for_so_many_days(engine: Engine) -> No
     assert run(engine, "30") == []
 
 
+def test_explanations_go_with_their_predictions(engine: Engine) -> None:
+    old, young = add(engine, "30 days 1 second"), add(engine, "29 days")
+    with engine.begin() as connection:
+        explain = text("INSERT INTO explanations (task_id, position, base, contributions) VALUES (:id, 0, 0, '{}')")
+        connection.execute(explain, [{"id": old}, {"id": young}])
+    run(engine, "30")
+    with engine.connect() as connection:
+        assert connection.scalars(text("SELECT task_id FROM explanations")).all() == [young]
+
+
 def test_a_model_may_have_an_age_of_its_own(engine: Engine, database_url: str, command: Command) -> None:
     tasks = {(model, age): add(engine, f"{age} days", model=model) for model in PREDICTIONS for age in (50, 100, 400)}
     said = command(database_url, "365,report_scorer=90", "--dry-run", "--json")

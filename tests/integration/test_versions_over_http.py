@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import Engine
 
 from registry import administration
 from store.keys import Role, create
+from store.version_scores import add_gate_report
 from tests.artifacts import recalibrated
 from tests.running import REPORT, ROOT, handler
 
@@ -30,6 +32,10 @@ def refused(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
     return problem
 
 
+def _promote(client: httpx.Client, asked: dict[str, Any]) -> httpx.Response:
+    return client.post(f"{MODEL}/promote", json=asked)
+
+
 def test_an_operator_promotes_rolls_back_and_retires(
     database_url: str, redis_url: str, tmp_path: Path, engine: Engine
 ) -> None:
@@ -39,9 +45,24 @@ def test_an_operator_promotes_rolls_back_and_retires(
     with handler(database_url, redis_url, tmp_path, AUTH="required") as alone:
         headers = {"Authorization": f"Bearer {keys[Role.OPERATE]}"}
         with httpx.Client(base_url=alone.url, headers=headers, timeout=30) as client:
+            post = partial(_promote, client)
             submitter = {"Authorization": f"Bearer {keys[Role.SUBMIT]}"}
             assert versions(client) == {"1.0.0": "live", "1.1.0": "candidate"}
             refused(client.post(f"{MODEL}/promote", headers=submitter), 403, "role-refused")
+
+            excepted = {"excepted": ["abuse_type=PRF", "abuse_type=MSG"]}
+            assert "needs a reason" in refused(post(excepted), 409, "change-refused")["detail"]
+            asked = refused(post({**excepted, "reason": "x"}), 409, "change-refused")["detail"]
+            assert "models gate report_scorer@1.1.0 --except abuse_type=MSG --except abuse_type=PRF`" in asked
+            with engine.begin() as connection:
+                report = {"reasons": [], "excepted": ["abuse_type=MSG", "abuse_type=PRF"]}
+                add_gate_report(connection, ("report_scorer", "1.1.0"), "1.0.0", "pass", report)
+            assert post({**excepted, "reason": "both move to a model of their own"}).status_code == 200
+            last = client.get(f"{MODEL}/events").json()[-1]
+            assert last["gate"] == "pass; excepted: abuse_type=MSG, abuse_type=PRF"
+            refused(post({**excepted, "version": "7", "reason": "x"}), 404, "unknown-version")
+            assert "nothing to except" in refused(post({**excepted, "reason": "x"}), 409, "change-refused")["detail"]
+            assert client.post(f"{MODEL}/rollback").json()["versions"] == ["1.0.0"]
 
             promoted = client.post(f"{MODEL}/promote", json={"reason": "better on last week's reports"})
             assert promoted.json() == {"model": "report_scorer", "versions": ["1.1.0"], "state": "live"}

@@ -57,6 +57,22 @@ def test_a_version_that_is_worse_in_a_slice_fails_and_equal_slices_do_not() -> N
     assert any("worse in type 2" in reason for reason in judge(truth, live, spoiled, margin=0.05, slices=parts).reasons)
 
 
+def test_an_excepted_slice_stops_nothing_and_every_other_still_does() -> None:
+    truth, live, new = two_versions(4, 4 * ROWS, 0.2, 0.8, 0, 0.95)
+    parts = {f"type {part}": np.arange(len(truth)) % 20 == part for part in range(20)}
+    noise = np.random.default_rng(5).normal(size=len(new))
+    one = np.where(parts["type 2"], new + noise, new)
+    assert judge(truth, live, one, margin=0.03, slices=parts).verdict is GateVerdict.FAIL
+    found = judge(truth, live, one, margin=0.03, slices=parts, excepted=["type 2"])
+    assert found.verdict is GateVerdict.PASS
+    assert "excepted: worse in type 2" in found.reasons[1]
+    two = np.where(parts["type 2"] | parts["type 3"], new + noise, new)
+    assert judge(truth, live, two, margin=0.03, slices=parts, excepted=["type 2"]).verdict is GateVerdict.FAIL
+    assert judge(truth, live, two, margin=0.03, slices=parts, excepted=["type 2", "type 3"]).verdict is GateVerdict.PASS
+    worse = judge(truth, live, new + noise, margin=0.03, slices=parts, excepted=list(parts))
+    assert worse.verdict is GateVerdict.FAIL, "an exception excuses a slice, not the whole"
+
+
 def test_equal_versions_seldom_fail_in_any_of_many_slices() -> None:
     failed = 0
     for seed in range(60):
