@@ -63,7 +63,7 @@ def test_a_name_makes_a_model_of_its_own_and_leaves_the_image_classifier_alone(c
             labels.write_text(text)
         done = add_to(checkout, f"--labels={labels}", "--name=my_digits")
         assert done.returncode == 0, done.stderr
-        assert 'millrace migration my_digits' in done.stdout
+        assert "millrace migration my_digits" in done.stdout
         found = run(checkout, "-c", SERVED)
         assert found.returncode == 0, found.stderr
         label = "i" if text else "acht"
