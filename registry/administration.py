@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from registry import table_types
 from serving.artifact import MADE, sha256
 from serving.schema import ModelSchema
 from store import models
@@ -124,6 +125,8 @@ def shadow(
     before, after = (State.SHADOW, State.CANDIDATE) if stop else (State.CANDIDATE, State.SHADOW)
     if states[chosen] is not before:
         raise RegistryRefused(f"{model} {chosen} is {states[chosen]}, not a {before}")
+    if not stop:
+        _require_fit(connection, model, chosen)
     models.move(connection, model, chosen, after, ModelEvent("unshadowed" if stop else "shadowed", by, reason))
     return chosen
 
@@ -172,9 +175,15 @@ def retire(connection: Connection, model: str, version: str | None, by: str, rea
 
 def _replace(connection: Connection, model: str, states: Mapping[str, State], version: str, event: ModelEvent) -> None:
     """Let the version take the place of the live one, which is a candidate again."""
+    _require_fit(connection, model, version)
     if live := _live(states):
         models.move(connection, model, live, State.CANDIDATE, event._replace(event="replaced"))
     models.move(connection, model, version, State.LIVE, event)
+
+
+def _require_fit(connection: Connection, model: str, version: str) -> None:
+    if why := table_types.misfit(connection, model, version):
+        raise RegistryRefused(f"{why}; use another version, or `millrace models add` this one again with --rewrite")
 
 
 def _states(connection: Connection, model: str) -> dict[str, State]:

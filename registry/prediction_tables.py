@@ -1,6 +1,7 @@
 """Makes a model's table of predictions and its view, as the owner of the database: no program may, and HTTP never does.
 
 A table only grows: a new column may be null, nothing is dropped, and a column whose type would change is refused.
+`rewriting` changes one.
 """
 
 import time
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from registry import outcome_views
 from registry.administration import RegistryRefused
+from registry.table_types import columns_of
 from registry.versions import ModelVersion, NoSpec
 from serving.contract import Spec
 from store import models, outage, roles
@@ -31,11 +33,6 @@ SECONDS = 8.0
 """How long a statement may take; it waits for a lock for a quarter of that, and so does everybody behind it."""
 
 ATTEMPTS = 5
-
-_COLUMNS = text("""
-SELECT attname, attnotnull, format_type(atttypid, atttypmod) AS type FROM pg_attribute
-WHERE attrelid = to_regclass(quote_ident(:table)) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
-""")
 
 _OTHERS_VIEW = text("""
 SELECT relkind FROM pg_class WHERE oid = to_regclass(quote_ident(:name)) AND relkind <> 'v'
@@ -70,7 +67,7 @@ def described(spec: Spec) -> Table:
 def make(connection: Connection, spec: Spec) -> None:
     """Make the table, or give it the columns that it lacks, and renew its view. Raises RegistryRefused."""
     table = described(spec)
-    existing = {row.attname: row for row in connection.execute(_COLUMNS, {"table": table.name})}
+    existing = columns_of(connection, table.name)
     if not existing:
         table.create(connection)
     else:
@@ -127,7 +124,8 @@ def _grow(connection: Connection, table: Table, existing: dict[str, Row[Any]]) -
         elif there.type != kind:
             raise RegistryRefused(
                 f"the column {column.name} of {table.name} holds {there.type}, and this version has {kind}: "
-                "rename the field, or add the model under another name"
+                "rename the field, add the model under another name, or have the table changed with --rewrite, which "
+                "says first what that costs"
             )
     for name, there in existing.items():
         if there.attnotnull and (name not in table.columns or table.columns[name].nullable):
@@ -147,7 +145,7 @@ def make_view(connection: Connection, model: str, table: str) -> None:
     if connection.scalar(_OTHERS_VIEW, {"name": view}) is not None:
         raise RegistryRefused(f"there is a table {view}, which is what the view of {model} is to be called")
     # Columns that were added to the table come last, as a view can be given more columns only at its end.
-    columns = ", ".join(f'p."{row.attname}"' for row in connection.execute(_COLUMNS, {"table": table}))
+    columns = ", ".join(f'p."{name}"' for name in columns_of(connection, table))
     connection.execute(
         text(f"""
             CREATE OR REPLACE VIEW "{view}" AS

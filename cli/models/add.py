@@ -1,6 +1,7 @@
 """`millrace models inspect | add`: reads a model's files, says what they would become, and stores them as a version."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +15,7 @@ from rich.text import Text
 from sqlalchemy import Connection
 
 from cli.database import database
+from cli.models import rewriting
 from cli.models.change import who_and_why
 from cli.models.code import running
 from cli.models.install import install
@@ -24,7 +26,8 @@ from registry.inspection import ModelProposal, ModelRefused, RuntimeMissing
 from registry.inspection import inspect as read
 from registry.inspection.code import Predict
 from registry.prediction_tables import changing
-from serving.schema import SchemaField, spec_of
+from registry.rewriting import Rewrite, perform
+from serving.schema import ModelSchema, SchemaField, spec_of
 from serving.training import write_golden, write_json
 
 _PATH = click.argument("path", type=click.Path(path_type=Path))
@@ -56,10 +59,15 @@ def inspect(path: Path, **options: Any) -> None:
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @_reading
+@click.option("--rewrite", is_flag=True, help="Change the types of the table's columns; says the cost first, and asks.")
 @who_and_why
 @click.pass_context
-def add(context: click.Context, /, path: Path, by: str, reason: str | None, yes: bool, **options: Any) -> None:
+def add(
+    context: click.Context, /, path: Path, by: str, reason: str | None, yes: bool, rewrite: bool, **options: Any
+) -> None:
     """Store the model in PATH as a new version, a candidate, and make its table.
+
+    A table only grows. With --rewrite, its columns get the types that this version has, if no value is lost.
 
     With --labels FILE, PATH is a network for the image classifier: see models/image_classifier/README.md.
     """
@@ -73,23 +81,31 @@ def add(context: click.Context, /, path: Path, by: str, reason: str | None, yes:
     _print(proposal)
     with database("models") as engine, TemporaryDirectory() as folder:
         new = new_version(proposal, Path(folder))
-
-        def change(connection: Connection) -> Added:
-            added = administration.add(connection, new, by, reason)
-            if added.is_new:
-                prediction_tables.make(connection, spec_of(new.model, new.table, proposal.schema))
-            return added
-
         try:
-            added = changing(engine, change)
+            planned = rewriting.agreed(engine, new, yes=yes) if rewrite else None
+            added = changing(engine, partial(_store, new, proposal.schema, planned, by, reason))
             prediction_tables.index_key(engine, spec_of(new.model, new.table, proposal.schema))
         except RegistryRefused as refused:
             sys.exit(f"millrace models add: {refused}")
+        if planned:
+            rewriting.finish(engine, planned)
     if not added.is_new:
         click.echo(f"\n{new.model}: unchanged, it is version {added.version}.")
         return
     click.echo(f"\n{new.model} version {added.version} is a candidate. Make it live:\n")
     click.echo(f"  millrace models promote {new.model}" + (f"@{added.version}" if added.version != "1" else ""))
+
+
+def _store(
+    new: NewVersion, schema: ModelSchema, planned: Rewrite | None, by: str, reason: str | None, connection: Connection
+) -> Added:
+    added = administration.add(connection, new, by, reason)
+    spec = spec_of(new.model, new.table, schema)
+    if planned:
+        perform(connection, planned, spec)
+    elif added.is_new:
+        prediction_tables.make(connection, spec)
+    return added
 
 
 def _proposal(path: Path, options: dict[str, Any], *, yes: bool = False, run: Predict | None = None) -> ModelProposal:

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker.message import queue_of
+from registry import table_types
 from registry.artifacts import ArtifactCache
 from registry.versions import INTERVAL, ModelVersion, Registry
 from serving.artifact import Artifact
@@ -96,9 +97,18 @@ class ModelWatch:
             raise Unloadable(verdict)
         if verdict is None and self.registry.live.get(version.model) is version:
             raise NotYet
+        if self.registry.live.get(version.model) is not version:
+            self._require_fit(version)
         if (found := self._cache.find(version)) is not None:
             return found
         return self._fetch(version)  # it was live once, and tasks that were accepted then still wait
+
+    def _require_fit(self, version: ModelVersion) -> None:
+        """Raise Unloadable where the table was changed since the version was live: it could store nothing."""
+        self._engine.dispose()
+        with connect_within(self._engine, self._store.database_timeout_seconds) as connection:
+            if why := table_types.misfit(connection, version.model, version.version):
+                raise Unloadable(why)
 
     def _fetch(self, version: ModelVersion) -> Artifact:
         self._engine.dispose()  # the connection may have died since it was last used, which may be long ago

@@ -20,6 +20,7 @@ import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
 from broker.message import PRIORITIES, Task
+from registry import table_types
 from registry.artifacts import ArtifactCache, ArtifactSettings
 from registry.versions import ModelVersion, Registry
 from rescue.metrics import RescueMetrics
@@ -33,7 +34,7 @@ from webhooks import deliverer
 from worker.metrics import MetricsFile
 from worker.pool.broker import BACKGROUND_METRICS, SCORING_METRICS, Following, ToSend, Waiting
 from worker.scoring.interruption import SHUTDOWN
-from worker.scoring.live_models import LiveModels
+from worker.scoring.live_models import LiveModels, Unloadable
 from worker.scoring.metrics import ScoringMetrics
 from worker.scoring.process import ScoringProcess
 from worker.scoring.wanted import refused, wanted
@@ -55,6 +56,8 @@ def load_scorer(metrics: Path) -> ScoringProcess:
 
     def provide(version: ModelVersion) -> Artifact:
         with engine.connect() as connection:
+            if why := table_types.misfit(connection, version.model, version.version):
+                raise Unloadable(why)
             return cache.fetch(connection, version)
 
     registry = Registry()

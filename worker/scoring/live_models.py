@@ -92,7 +92,8 @@ class LiveModels:
 
     def follow(self, connection: Connection) -> None:
         """Look at the registry, and begin to load what has become live."""
-        self._registry.refresh(connection)
+        if self._registry.refresh(connection):
+            self._earlier = {}  # a table may have changed, so that it keeps no more of what they make
         wanted = self._wanted(self._registry)
         for model in self._live.keys() - wanted.keys():  # retired: a chunk that is being scored has its own reference
             del self._live[model]
@@ -133,7 +134,7 @@ class LiveModels:
         earlier = self._registry.version(model, accepted)
         if earlier is None or version.takes_inputs_of(earlier):
             return instance
-        if earlier not in self._earlier:
+        if (found := self._earlier.get(earlier)) is None:
             try:
                 found = loaded_models.load(earlier, self._provide(earlier))
             except Exception as error:
@@ -141,8 +142,8 @@ class LiveModels:
             self._note(found)
             self._earlier[earlier] = found
             for oldest in list(self._earlier)[:-EARLIER]:
-                del self._earlier[oldest]
-        return self._earlier[earlier]
+                self._earlier.pop(oldest, None)
+        return found
 
     def _load(self, version: ModelVersion) -> None:
         with self._lock:
