@@ -116,6 +116,7 @@ class Spec:
     `older_endpoints` serve clients that know no other, and are not in the OpenAPI document.
     `personal` names the stored columns that hold what people wrote or showed: retention empties them.
     `outcomes` says how the truth is reported later; without it, no outcomes are accepted.
+    `explains`: its predictor can say what its scores are made of, as an `Explainer`.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Spec:
     older_endpoints: tuple[Endpoint, ...] = ()
     personal: tuple[str, ...] = ()
     outcomes: OutcomeRules | None = None
+    explains: bool = False
 
     @property
     def example(self) -> dict[str, Any]:

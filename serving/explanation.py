@@ -29,6 +29,10 @@ class Explainer(Protocol):
         """Return the contributions of each input."""
 
 
+RUNTIMES = frozenset({"xgboost", "lightgbm"})
+"""The runtimes whose predictors are Explainers. A model that is code says so in its spec."""
+
+
 def explained_columns(spec: Spec) -> list[str]:
     """Return the input columns that may contribute, in the order in which contributions are stored."""
     return [column.name for column in spec.input_columns if column.name != spec.key]

@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 
 from handler.auth.caller import Caller
 from handler.services import Services
-from registry.versions import NoSpec
-from serving.explanation import explained_columns
+from registry.versions import ModelVersion, NoSpec
+from serving.explanation import RUNTIMES, explained_columns
 from store import explanations
 
 
@@ -20,6 +20,10 @@ class Explanations(BaseModel):
 
     base: list[float | None] = Field(description="What the version says on average", examples=[[-2.5]])
     contributions: dict[str, list[float | None]] = Field(examples=[{"popularity": [0.8]}])
+    missing: str | None = Field(
+        description="Why inputs have null, and the command that explains them; null: all are explained",
+        examples=[None],
+    )
 
 
 async def explained(services: Services, task: Mapping[str, Any], caller: Caller) -> dict[str, Any] | None:
@@ -44,4 +48,13 @@ async def explained(services: Services, task: Mapping[str, Any], caller: Caller)
         for place, name in enumerate(names)
         if not (caller.masked and name in spec.personal)
     }
-    return {"base": [row and row.base for row in found], "contributions": shown}
+    missing = _missing(version, task, sum(row is None for row in found)) if version and None in found else None
+    return {"base": [row and row.base for row in found], "contributions": shown, "missing": missing}
+
+
+def _missing(version: ModelVersion, task: Mapping[str, Any], count: int) -> str:
+    named = f"{version.model}@{version.version}"
+    if not (version.spec.explains or version.runtime in RUNTIMES):
+        return f"{named} cannot say what its scores are made of; XGBoost and LightGBM models can."
+    command = f"""millrace explain {named} --where "task_id = '{task["task_id"]}'\""""
+    return f"Nobody has explained {count} of {task['n_inputs']} inputs; run `{command}`."

@@ -51,4 +51,5 @@ SPEC = Spec(
     table="report_scores",
     key="report_id",
     outcomes=OutcomeRules(kinds=("abuse", "not_abuse", "unclear"), target="abuse", slices=("abuse_type",)),
+    explains=True,
 )

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -61,19 +62,33 @@ def test_a_task_tells_what_its_scores_are_made_of_when_asked(platform: Platform)
     assert "explanations" not in platform.client.get(path).json()
     none = platform.client.get(path, params={"explain": "true"}).json()["explanations"]
     assert none["base"] == [None] * 3
+    command = f"""millrace explain report_scorer@1.0.0 --where "task_id = '{task_id}'\""""
+    assert none["missing"] == f"Nobody has explained 3 of 3 inputs; run `{command}`."
     where = ["report_scorer", "--where", "report_id IN ('made-of-0', 'made-of-2')"]
-    run = CliRunner().invoke(
-        explain, where, env={"DATABASE_URL": platform.database_url}, help_option_names=["-h", "--help"]
-    )
+    env = {"DATABASE_URL": platform.database_url}
+    run = CliRunner().invoke(explain, where, env=env, help_option_names=["-h", "--help"])
     assert run.exit_code == 0, run.output
     found = platform.client.get(path, params={"explain": "true"}).json()["explanations"]
     assert set(found["contributions"]) == set(REPORT)
     assert found["base"][1] is None
+    assert found["missing"].startswith("Nobody has explained 1 of 3 inputs; run ")
+    told = shlex.split(none["missing"].split("`")[1])[2:]
+    rest = CliRunner().invoke(explain, told, env=env, help_option_names=["-h", "--help"])
+    assert "1 predictions explained" in rest.output, "the command that the answer names explains what is left"
+    assert platform.client.get(path, params={"explain": "true"}).json()["explanations"]["missing"] is None
     for place in (0, 2):
         margin = found["base"][place] + sum(part[place] for part in found["contributions"].values())
         assert 1 / (1 + math.exp(-margin)) == pytest.approx(score[place], abs=1e-5)  # type: ignore[index]
     wrong = platform.client.get(path, params={"explain": "maybe"})
     assert (wrong.status_code, wrong.json()["errors"][0]["parameter"]) == (422, "explain")
+
+
+def test_a_model_that_cannot_say_what_its_scores_are_made_of_says_so(platform: Platform) -> None:
+    given = platform.client.post("/models/text_classifier/submit", json=[specs()["text_classifier"].example])
+    path = f"/task/{given.json()['task_id']}"
+    platform.client.get(path, headers={"Prefer": "wait=30"})
+    answer = platform.client.get(path, params={"explain": "true"}).json()
+    assert "cannot say what its scores are made of" in answer["explanations"]["missing"]
 
 
 def test_predict_answers_with_the_finished_task(platform: Platform) -> None:
