@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from starlette.responses import Response
 
-from console import model_quality
+from console import model_quality, model_shadow
 from console.page import Answer, Visit
 from handler.answer.bodies import Promotion, RollbackReason
 from handler.auth.caller import OPERATORS, SUBMITTERS
@@ -54,6 +54,9 @@ async def model(visit: Visit) -> Response:
         latest=LATEST,
         quality=await model_quality.quality(visit, name, live.version.version if live else None),
         figure=model_quality.figure,
+        shadows=await model_shadow.shadows(visit, live),
+        compared=model_shadow.NEWEST,
+        top=model_shadow.TOP,
         may_change=visit.caller.role in OPERATORS,
         may_try=_may_try(visit),
         State=State,
