@@ -126,7 +126,7 @@ def _done(seen: Overview, column: str) -> Counter[str]:
 
 
 def _workers(now: Overview) -> Table:
-    table = _table("worker", ">pid", "works on", ">for", ">tasks", ">inputs", ">from the cache")
+    table = _table("worker", ">pid", "works on", ">for", ">tasks", ">inputs", ">from the cache", ">memory")
     for _, grouped in groupby(now.workers, key=lambda row: row.id):
         rows = list(grouped)
         busy = next((row for row in rows if row.working_since is not None), None)
@@ -139,6 +139,7 @@ def _workers(now: Overview) -> Table:
             f"{sum(row.tasks_done for row in rows):,}",
             f"{sum(row.inputs_done for row in rows):,}",
             f"{sum(row.cache_hits for row in rows):,}",
+            _mebibytes(rows[0].resident_bytes),
         )
     if not now.workers:
         table.add_row(Text("no worker is ready", style="bold red"))
@@ -153,6 +154,10 @@ def _failures(now: Overview) -> RenderableType:
     for failure in now.failures:
         table.add_row(short(failure.at), failure.model, str(failure.task_id), short(failure.error.partition("\n")[0]))
     return table
+
+
+def _mebibytes(size: int | None) -> str:
+    return "" if size is None else f"{size / 2**20:,.0f} MiB"
 
 
 def _age(seconds: float) -> str:

@@ -47,6 +47,7 @@ class Templates:
             "value": value,
             "path": path_part,
             "number": number,
+            "memory": memory,
         }
         self._environment.filters |= filters
         self._environment.globals |= {"asset": asset, "version": VERSION}
@@ -97,6 +98,13 @@ def count(n: float) -> str:
 def number(n: float) -> str:
     """Return a measured number in six significant digits."""
     return f"{n:.6g}"
+
+
+def memory(size: int | None) -> str:
+    """Return bytes of memory in MiB, and from 10 GiB on in GiB."""
+    if size is None:
+        return DASH
+    return f"{size / 2**20:,.0f} MiB" if size < 10 * 2**30 else f"{size / 2**30:,.1f} GiB"
 
 
 def text(given: object, most: int = CELL) -> Markup:

@@ -160,6 +160,7 @@ workers = Table(
     Column("cache_hits", BigInteger, nullable=False, server_default="0", comment="of the inputs, by the score cache"),
     Column("busy_seconds", Double, nullable=False, server_default="0", comment="spent on what is done"),
     Column("working_since", DateTime(timezone=True), comment="on a chunk for this model; null: on none"),
+    Column("resident_bytes", BigInteger, comment="memory of the process; null: told by a release that did not measure"),
     Column(
         "ready_at",
         DateTime(timezone=True),

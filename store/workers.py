@@ -30,7 +30,9 @@ class WorkerModel:
     """On the clock time.monotonic of its process."""
 
 
-def heartbeat(connection: Connection, worker: UUID, host: str, pid: int, loaded: Mapping[str, WorkerModel]) -> None:
+def heartbeat(
+    connection: Connection, worker: UUID, host: str, pid: int, resident_bytes: int, loaded: Mapping[str, WorkerModel]
+) -> None:
     """Say that a worker process is ready with these models; with none, there is nothing to say."""
     if not loaded:
         return
@@ -39,6 +41,7 @@ def heartbeat(connection: Connection, worker: UUID, host: str, pid: int, loaded:
             "id": worker,
             "host": host,
             "pid": pid,
+            "resident_bytes": resident_bytes,
             "model": model,
             "model_version": state.version,
             "tasks_done": state.tasks_done,
@@ -62,6 +65,7 @@ def heartbeat(connection: Connection, worker: UUID, host: str, pid: int, loaded:
                 "busy_seconds": statement.excluded.busy_seconds,
                 "cache_hits": statement.excluded.cache_hits,
                 "working_since": statement.excluded.working_since,
+                "resident_bytes": statement.excluded.resident_bytes,
             },
         )
     )
@@ -159,7 +163,7 @@ async def listing(connection: AsyncConnection) -> list[Row[Any]]:
 
 _SHOWN = (
     *("id", "host", "pid", "model", "model_version", "tasks_done", "inputs_done", "cache_hits"),
-    *("ready_at", "working_since"),
+    *("ready_at", "working_since", "resident_bytes"),
 )
 LISTED = (
     select(*[workers.c[name] for name in _SHOWN])

@@ -187,6 +187,9 @@ class Worker(BaseModel):
         examples=["2026-01-31T09:00:00.004000Z"],
     )
     tasks_done: int = Field(examples=[41])
+    resident_bytes: int | None = Field(
+        description="Its memory; null where a worker of an older release tells none", examples=[431_226_880]
+    )
     models: list[LoadedModel] = Field(description="The models that it has loaded")
 
 

@@ -35,6 +35,7 @@ async def processes(services: Services) -> list[Worker]:
                 model=busy.model if busy else None,
                 since=busy.working_since if busy else loaded[0].ready_at,
                 tasks_done=sum(row.tasks_done for row in loaded),
+                resident_bytes=loaded[0].resident_bytes,
                 models=[
                     LoadedModel(
                         model=row.model,

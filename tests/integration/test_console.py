@@ -326,6 +326,7 @@ def test_workers_say_what_they_have_loaded(browser: Browser) -> None:
     seen = browser.page("/console/workers").text
     assert "report_scorer 1.0.0" in seen
     assert "idle" in seen or "working" in seen
+    assert re.search(r"\d MiB", seen)
 
 
 def test_keys_are_listed_and_none_can_be_read(closed: Platform, closed_engine: Engine, new_client: NewClient) -> None:

@@ -28,7 +28,7 @@ def test_one_screen_tells_how_the_platform_is(platform: Platform) -> None:
     platform.finished(platform.submit(REPORT))
     done = millrace(platform.database_url, "status", "--once")
     assert done.exit_code == 0, done.output
-    for part in ("● PostgreSQL", "report_scorer", "translator", "idle", "tasks/s"):
+    for part in ("● PostgreSQL", "report_scorer", "translator", "idle", "tasks/s", "MiB"):
         assert part in done.output
 
 

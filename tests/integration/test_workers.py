@@ -6,8 +6,16 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from click.testing import CliRunner
+from millrace_client.cli.main import main
+from sqlalchemy import text
+from uuid_utils.compat import uuid7
+
 from serving.catalogue import specs
+from store.engine import connect
+from store.workers import LISTED
 from tests.running import REPORT, ROOT, Platform, eventually
+from tests.scraping import sample
 
 NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing", "REDIS_URL": "redis://127.0.0.1:1"}
 
@@ -62,3 +70,26 @@ def test_a_worker_that_is_to_load_an_unknown_model_says_which_there_are(database
     assert done.returncode != 0
     assert "no model nonsense; there is: " in done.stderr
     assert "report_scorer" in done.stderr
+
+
+def test_a_worker_says_how_much_memory_it_holds(platform: Platform) -> None:
+    (worker,) = platform.client.get("/workers").json()
+    assert 50 * 2**20 < worker["resident_bytes"] < 16 * 2**30
+    measured = sample(platform, "worker", "millrace_worker_resident_bytes")
+    assert measured / 2 < worker["resident_bytes"] < measured * 2
+
+
+def test_a_worker_of_a_release_that_does_not_measure_has_no_memory(database_url: str) -> None:
+    """It writes what it knows, and the pages have a dash."""
+    engine = connect(database_url)
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO workers (id, model, model_version, host, pid) VALUES (:id, 'm', '1', 'old', 1)"),
+            {"id": uuid7()},
+        )
+        (row,) = connection.execute(LISTED).all()
+    engine.dispose()
+    assert row.resident_bytes is None
+    done = CliRunner().invoke(main, ["status", "--once"], env={"DATABASE_URL": database_url, "REDIS_URL": ""})
+    assert "old" in done.output
+    assert "MiB" not in done.output

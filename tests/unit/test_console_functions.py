@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import BigInteger, Boolean, Double, Integer, Text
 
+from console.rendering import DASH, memory
 from console.session import LASTS, SKEW, lasts
 from console.try_it import _by_field
 from handler.pointer import pointer
@@ -43,3 +44,10 @@ def test_a_key_is_what_its_column_holds_or_none(kind: Any, key: str, expected: A
 @pytest.mark.parametrize("name", ["plain", "two words", "a/b", "a~1b", "50%", "größe", "#"])
 def test_a_fault_stands_at_its_field_whatever_its_name(name: str) -> None:
     assert _by_field([{"pointer": pointer((name, 3)), "detail": "wrong"}]) == {name: "wrong"}
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(None, DASH), (431_226_880, "411 MiB"), (10 * 2**30, "10.0 GiB"), (9 * 2**30, "9,216 MiB")]
+)
+def test_memory_is_said_in_the_unit_in_which_limits_are_set(size: int | None, words: str) -> None:
+    assert memory(size) == words

@@ -46,12 +46,14 @@ class ScoringMetrics:
         row["load_seconds"][:] = model.load_seconds
         self._versions[model.spec.name, model.version] = self._models[model.spec.name] = row
 
-    def measure_process(self) -> None:
-        """Note CPU and memory; the heartbeat calls this."""
+    def measure_process(self) -> int:
+        """Note CPU and memory, and return the resident bytes; the heartbeat calls this."""
         cpu_seconds = time.process_time()
         self._process["cpu_seconds"] += cpu_seconds - self._cpu_seconds
         self._cpu_seconds = cpu_seconds
-        self._process["resident_bytes"][:] = _resident_bytes()
+        resident = _resident_bytes()
+        self._process["resident_bytes"][:] = resident
+        return resident
 
     @contextmanager
     def busy(self) -> Iterator[None]:

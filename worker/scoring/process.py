@@ -106,10 +106,11 @@ class HeartbeatThread:
         engine: WatchedEngine,
         models: LiveModels,
         lease: timedelta,
-        on_beat: Callable[[], None],
+        measure: Callable[[], int],
     ) -> None:
+        """`measure` returns the resident bytes of this process, at each beat."""
         self._engine = engine
-        self._on_beat = on_beat
+        self._measure = measure
         self._live = models
         self._models: dict[str, workers.WorkerModel] = {}
         self._note_versions()
@@ -181,10 +182,10 @@ class HeartbeatThread:
         return self._models.setdefault(model, workers.WorkerModel(self._live.versions.get(model, "")))
 
     def _beat(self) -> None:
-        self._on_beat()
+        resident = self._measure()
         gone = self._note_versions()
         with self._engine.begin() as connection:
-            workers.heartbeat(connection, self._id, socket.gethostname(), os.getpid(), dict(self._models))
+            workers.heartbeat(connection, self._id, socket.gethostname(), os.getpid(), resident, dict(self._models))
             if gone:
                 workers.remove(connection, self._id, gone)
             if unloaded := dict(self._live.unloaded):
