@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from console import (
     bulk,
     files,
+    image_file,
     keys,
     login,
     model_pages,
@@ -17,6 +18,7 @@ from console import (
     try_it,
     workers,
 )
+from console.image_file import IMAGE_HEADERS
 from console.page import Answer, Console, operation, page
 from console.rendering import Templates
 from console.sampler import Sampler
@@ -42,6 +44,7 @@ def console_operations(password: str) -> list[Operation]:
     return [
         operation("GET", "/", now.home(console)),
         *(one for room in seen for one in entries("GET", room.PAGES, EVERY_ROLE)),
+        *(operation("GET", path, page(console, answer), headers=IMAGE_HEADERS) for path, answer in image_file.PAGES),
         *entries("GET", try_it.PAGES, try_it.ROLES),
         *entries("GET", keys.PAGES, keys.ROLES),
         *entries("GET", triage.PAGES, triage.ROLES),

@@ -161,9 +161,11 @@ def page(
     return answered
 
 
-def operation(method: str, path: str, answer: AnswerFunction) -> Operation:
+def operation(
+    method: str, path: str, answer: AnswerFunction, headers: tuple[tuple[bytes, bytes], ...] = CONSOLE_HEADERS
+) -> Operation:
     """Return a page's operation: public for the API, since the session is the page's own."""
-    return Operation(method, path, answer, public=True, headers=CONSOLE_HEADERS)
+    return Operation(method, path, answer, public=True, headers=headers)
 
 
 def _admit(visit: Visit, visitor: Visitor, roles: frozenset[Role]) -> None:

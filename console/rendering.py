@@ -132,7 +132,7 @@ def value(given: object, most: int = CELL) -> Markup:
         return _NONE
     if isinstance(given, Beginning):
         return Markup('{} <span class="cut">… {} {}</span>').format(
-            value(given.shown, most), f"{given.size:,}", given.unit
+            "" if given.unit == "bytes" else value(given.shown, most), f"{given.size:,}", given.unit
         )
     if isinstance(given, bool):
         return _YES if given else _NO

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from console import images
 from console.page import Visit
 from handler.answer.result_stream import shape_of
 from handler.models import KnownModel
@@ -60,18 +61,19 @@ async def _rows(visit: Visit, task: dict[str, Any]) -> TaskRows | None:
     if model is None:
         return None
     if task["status"] == Status.SUCCESS:
-        return await _scored(visit, model, task["task_id"])
+        return _with_images(model.spec, task["task_id"], await _scored(visit, model, task["task_id"]))
     async with visit.services.engine.connect() as connection:
         payload = await task_story.kept_payload(connection, task["task_id"], PAYLOAD)
     if payload is None:
         return None
-    return await asyncio.to_thread(_stored, model.spec, payload, masked=visit.caller.masked)
+    found = await asyncio.to_thread(_stored, model.spec, payload, masked=visit.caller.masked)
+    return _with_images(model.spec, task["task_id"], found)
 
 
 def _stored(spec: Spec, payload: bytes, *, masked: bool) -> TaskRows | None:
     """Return the inputs that wait to be scored, or could not be."""
     try:
-        rows = wire.inputs(payload)[:ROWS]
+        rows = [images.decoded(spec, row) for row in wire.inputs(payload)[:ROWS]]
     except (wire.UnknownFormat, ValueError):
         return None
     hidden = {spec.public_names[name] for name in (*spec.personal, *([spec.key] if spec.key else []))}
@@ -79,6 +81,14 @@ def _stored(spec: Spec, payload: bytes, *, masked: bool) -> TaskRows | None:
     seen = [name for name in names if not (masked and name in hidden)]
     shown, _ = chosen(seen, [])
     return TaskRows(shown, [], [{name: row.get(name) for name in shown} for row in rows], len(seen))
+
+
+def _with_images(spec: Spec, task_id: UUID, found: TaskRows | None) -> TaskRows | None:
+    """Return the rows with thumbnails in the first of them."""
+    if found is None:
+        return None
+    shown = [images.drawn(spec, task_id, position, row) for position, row in enumerate(found.rows[: images.DRAWN])]
+    return replace(found, rows=[*shown, *found.rows[images.DRAWN :]])
 
 
 async def _scored(visit: Visit, model: KnownModel, task_id: UUID) -> TaskRows:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field
 from starlette.responses import Response
 
-from console import decisions
+from console import decisions, images
 from console.desk import Desk, desk_of, filter_fields, remember, reviewable
 from console.page import NO_MORE, Answer, Visit
 from handler.answer.triage import LeaseIds, LeaseRequest
@@ -139,13 +139,16 @@ async def _values(visit: Visit, asked: Desk, have: set[int]) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat()
     shared = {"desk": asked, "spec": asked.model.spec, "rules": asked.model.rules, "now": now}
     if asked.reviewer is None:
-        return {**shared, "predictions": [], "parts": {}, "others": 0, "last": None, "last_input": None}
+        return {**shared, "predictions": [], "inputs": {}, "parts": {}, "others": 0, "last": None, "last_input": None}
     found = await holding(visit.services, asked.model, asked.reviewer)
     mine: Sequence[HeldPrediction] = [one for one in found.held if one.filter == asked.filter]
     new = [one for one in mine if one.lease not in have]
     return {
         **shared,
         "predictions": new,
+        "inputs": {
+            one.lease: images.drawn(asked.model.spec, one.place.task_id, one.place.position, one.input) for one in new
+        },
         "parts": await _parts(visit, asked, new),
         "others": len(found.held) - len(mine),
         "last": found.last,

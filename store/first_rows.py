@@ -13,6 +13,9 @@ from store.tasks import BY_INDEX
 ITEMS = 20
 """Items of an array that are read."""
 
+HEAD = 12
+"""Bytes of a file that are read: they tell an image's format."""
+
 
 class Beginning(NamedTuple):
     """How a long value begins, and how long it is."""
@@ -27,7 +30,7 @@ async def first_rows(
 ) -> list[list[Any]]:
     """Return so many rows of a task: a value for each column, of which one that is too long is a `Beginning`.
 
-    Too long are texts of over `most` characters, arrays of over ITEMS, and all bytes.
+    Too long are texts of over `most` characters, arrays of over ITEMS, and all bytes, of which HEAD are read.
     """
     chosen = [table.c[name] for name in columns]
     query = (
@@ -42,11 +45,19 @@ async def first_rows(
     return [[_value(column, row[2 * at], row[2 * at + 1], most) for at, column in enumerate(chosen)] for row in found]
 
 
+async def value_at(connection: AsyncConnection, table: Table, column: str, task_id: UUID, position: int) -> Any:
+    """Return one stored value, whole; None where there is none."""
+    await connection.execute(LIMITED)
+    return await connection.scalar(
+        select(table.c[column]).where(table.c.task_id == task_id, table.c.position == position)
+    )
+
+
 def _parts(column: Column[Any], most: int) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """Return the beginning of a column's value, and its size where it may be too long."""
     kind = column.type
     if isinstance(kind, LargeBinary):
-        return null(), func.octet_length(column)
+        return func.substring(column, 1, HEAD), func.octet_length(column)
     if isinstance(kind, ARRAY):
         items = column[1:ITEMS]
         if isinstance(kind.item_type, Text):
@@ -61,7 +72,7 @@ def _value(column: Column[Any], shown: Any, size: int | None, most: int) -> Any:
     if size is None:
         return shown
     if isinstance(column.type, LargeBinary):
-        return Beginning("", size, "bytes")
+        return Beginning(bytes(shown), size, "bytes")
     if isinstance(column.type, ARRAY):
         return Beginning(shown, size, "values") if size > ITEMS else shown
     return Beginning(shown, size, "characters") if size > most else shown

@@ -1,15 +1,15 @@
-// The console in Chromium: `node console.mjs URL CHROMIUM FOLDER TASK [KEY]` uses every page and prints what is wrong.
-// CHROMIUM is the browser's program; screenshots go to FOLDER; TASK is the id of a task that has succeeded.
+// The console in Chromium: `node console.mjs URL CHROMIUM FOLDER TASK IMAGE [KEY]` uses every page and prints what is wrong.
+// CHROMIUM is the browser's program; screenshots go to FOLDER; TASK is the id of a task that has succeeded, IMAGE of one with an image.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const [url, executablePath, folder, task, key] = process.argv.slice(2);
+const [url, executablePath, folder, task, image, key] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const REPORT = "abuse_type,report_text_len,profile_rating,popularity,lifetime_matches_created\nMSG,120,4.2,3,57\nPRF,1,1,9,1\n";
 const file = { name: "reports.csv", mimeType: "text/csv", buffer: Buffer.from(REPORT) };
 const PAGES = {
-  now: "/", tasks: "/console/tasks", task: `/console/task/${task}`, models: "/console/models", model: "/console/models/report_scorer",
+  now: "/", tasks: "/console/tasks", task: `/console/task/${task}`, images: `/console/task/${image}`, models: "/console/models", model: "/console/models/report_scorer",
   try: "/console/try/report_scorer", image: "/console/try/image_classifier", workers: "/console/workers", keys: "/console/keys",
   triage: "/console/triage/report_scorer", lead: "/console/triage/report_scorer/lead", error: "/console/task/0",
 };
@@ -47,6 +47,10 @@ for (const scheme of ["light", "dark"])
       await page.goto(url + path);
       if (name === "now") await page.waitForTimeout(2500);
       await accessible(page, `${name} ${scheme}`);
+      if (name === "images") {
+        const drawn = () => [...document.querySelectorAll(".thumb img")].some((one) => one.complete && one.naturalWidth > 0);
+        expect("an image is drawn", await page.waitForFunction(drawn, null, { timeout: 5000 }).catch(() => false));
+      }
       await page.screenshot({ path: `${folder}/${name}-${scheme}.png` });
     }
     await page.goto(`${url}/console/try/report_scorer`);

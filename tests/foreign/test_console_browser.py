@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine
 
 from cli.explain import explain
+from models.image_classifier.examples import EIGHT
 from store import keys
 from store.keys import Role
 from tests.foreign.installed import HERE, run
@@ -28,11 +29,11 @@ def explained(database_url: str) -> None:
     assert done.exit_code == 0, done.output
 
 
-def looked_at(url: str, folder: Path, task: str, *key: str) -> list[str]:
+def looked_at(url: str, folder: Path, task: str, image: str, *key: str) -> list[str]:
     """Return what a look at every page has found wrong. The screenshots stay in `folder`."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
-    said = run("node", HERE / "console.mjs", url, CHROMIUM, folder, task, *key)
+    said = run("node", HERE / "console.mjs", url, CHROMIUM, folder, task, image, *key)
     found: list[str] = json.loads(said.splitlines()[-1])["wrong"]
     return found
 
@@ -43,7 +44,9 @@ def test_every_page_is_usable_by_everybody(platform: Platform, tmp_path: Path) -
     platform.finished(task)
     explained(platform.database_url)
     platform.client.post("/models/text_classifier/submit", json=[{"text": HOSTILE, "document_id": HOSTILE[:64]}])
-    assert looked_at(platform.url, Path(os.environ.get("SCREENSHOTS") or tmp_path), task) == []
+    image = platform.client.post("/models/image_classifier/submit", json=[{"image": EIGHT}]).json()["task_id"]
+    platform.finished(image)
+    assert looked_at(platform.url, Path(os.environ.get("SCREENSHOTS") or tmp_path), task, image) == []
 
 
 def test_so_is_every_page_behind_a_key(closed: Platform, closed_engine: Engine, tmp_path: Path) -> None:
@@ -53,4 +56,7 @@ def test_so_is_every_page_behind_a_key(closed: Platform, closed_engine: Engine, 
     headers = {"Authorization": f"Bearer {key}", "Prefer": "wait=30"}
     assert closed.client.get(answer.headers["location"], headers=headers).json()["status"] == "SUCCESS"
     explained(closed.database_url)
-    assert looked_at(closed.url, tmp_path, answer.json()["task_id"], key) == []
+    waits = closed.client.post(
+        "/models/image_classifier/submit", json=[{"image": EIGHT}], headers={"Authorization": f"Bearer {key}"}
+    )
+    assert looked_at(closed.url, tmp_path, answer.json()["task_id"], waits.json()["task_id"], key) == []

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import Engine, MetaData, insert
 
 from store.engine import connect_async
-from store.first_rows import ITEMS, Beginning, first_rows
+from store.first_rows import HEAD, ITEMS, Beginning, first_rows
 from store.predictions import predictions_table
 
 TASK = UUID("019a9f5e-7d3a-7c1e-9b64-0b8d0f3f9a01")
@@ -28,7 +28,7 @@ async def test_what_is_long_is_cut_and_says_how_long_it_is(database_url: str, en
     async with reader.connect() as connection:
         long, short = await first_rows(connection, table, list(COLUMNS), TASK, rows=2, most=300)
     await reader.dispose()
-    assert long[:2] == [Beginning("é" * 300, 1_000, "characters"), Beginning("", 5_000, "bytes")]
+    assert long[:2] == [Beginning("é" * 300, 1_000, "characters"), Beginning(b"x" * HEAD, 5_000, "bytes")]
     assert long[2] == Beginning([0.5] * ITEMS, 100, "values")
     assert long[4] == 7
     assert short == ["short", None, [0.5], "one, two", None]
