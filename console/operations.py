@@ -15,6 +15,7 @@ from console import (
     task_page,
     triage,
     triage_lead,
+    triage_list,
     try_it,
     workers,
 )
@@ -48,6 +49,7 @@ def console_operations(password: str) -> list[Operation]:
         *entries("GET", try_it.PAGES, try_it.ROLES),
         *entries("GET", keys.PAGES, keys.ROLES),
         *entries("GET", triage.PAGES, triage.ROLES),
+        *entries("GET", triage_list.PAGES, triage_list.ROLES),
         *entries("GET", triage_lead.PAGES, triage_lead.ROLES),
         *entries("GET", login.PAGES, EVERY_ROLE, open_to_all=True),
         *entries("POST", login.CHANGES, EVERY_ROLE, open_to_all=True),

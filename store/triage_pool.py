@@ -70,19 +70,24 @@ def _decided(place: Sequence[str]) -> str:
         LIMIT 1"""
 
 
+def _free(asked: Asked) -> str:
+    """Return the query of what can be drawn, among the `newest` of the model's table."""
+    free = " AND ".join(f"t{number}.found IS NULL" for number in range(3 if asked.key else 2))
+    return f"""
+        SELECT p.task_id, p.position, p."{asked.score}" AS score
+        FROM (SELECT * FROM "{asked.table}" ORDER BY task_id DESC, position DESC LIMIT :newest) AS p
+        {_taken(asked.key)}
+        WHERE p."{asked.score}" IS NOT NULL AND {asked.condition} AND {free}
+    """
+
+
 async def pool(connection: AsyncConnection, asked: Asked, n: int, newest: int) -> Pool:
     """Look for predictions without an outcome that nobody holds, among the newest of the model's table.
 
     The primary key gives these, as ids of tasks are ordered by time: so the cost does not grow with the table.
     """
-    free = " AND ".join(f"t{number}.found IS NULL" for number in range(3 if asked.key else 2))
     query = text(f"""
-        WITH pool AS MATERIALIZED (
-            SELECT p.task_id, p.position, p."{asked.score}" AS score
-            FROM (SELECT * FROM "{asked.table}" ORDER BY task_id DESC, position DESC LIMIT :newest) AS p
-            {_taken(asked.key)}
-            WHERE p."{asked.score}" IS NOT NULL AND {asked.condition} AND {free}
-        )
+        WITH pool AS MATERIALIZED ({_free(asked)})
         SELECT 'size' AS part, NULL AS task_id, NULL AS position, count(*) AS rank FROM pool
         UNION ALL
         SELECT 'top', task_id, position, row_number() OVER (ORDER BY score DESC, task_id, position) FROM (
@@ -102,6 +107,28 @@ async def pool(connection: AsyncConnection, asked: Asked, n: int, newest: int) -
 
 
 _PARTS = ("top", "shuffled")
+
+
+async def ranked(
+    connection: AsyncConnection, asked: Asked, after: Reviewable | None, n: int, newest: int
+) -> Sequence[Reviewable]:
+    """Return what `pool` would find by rank, so many after a prediction. Nothing is drawn or noted by looking."""
+    behind = f"""
+        JOIN "{asked.table}" AS last ON last.task_id = :after_task AND last.position = :after_position AND (
+            pool.score < last."{asked.score}"
+            OR pool.score = last."{asked.score}"
+                AND (pool.task_id, pool.position) > (last.task_id, last.position)
+        )"""
+    query = text(f"""
+        WITH pool AS MATERIALIZED ({_free(asked)})
+        SELECT pool.task_id, pool.position FROM pool {behind if after else ""}
+        ORDER BY pool.score DESC, pool.task_id, pool.position LIMIT :n
+    """)
+    values = {**asked.values, "newest": newest, "n": n, "model": asked.model, "reviewer": asked.reviewer}
+    if after:
+        values |= {"after_task": after.task_id, "after_position": after.position}
+    await connection.execute(matching.BY_INDEX)
+    return [Reviewable(*row) for row in await connection.execute(query, values)]
 
 
 class Second(NamedTuple):

@@ -115,6 +115,14 @@ for (const colorScheme of ["light", "dark"])
     expect("the desk fits a phone", (await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)) <= 0);
     await page.screenshot({ path: `${folder}/desk-${colorScheme}-phone.png`, fullPage: true });
     await page.keyboard.press("s");
+    for (const width of [1280, 320]) {
+      await page.setViewportSize({ width, height: 800 });
+      await page.goto(`${url}/console/triage/report_scorer/list`);
+      await accessible(page, `list ${colorScheme} at ${width} px`);
+      expect("the list fits", (await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)) <= 0);
+      expect("the list has reports", (await page.locator("tbody tr").count()) > 1);
+      await page.screenshot({ path: `${folder}/list-${colorScheme}-${width}.png` });
+    }
   });
 
 // One decision a second: how long the next report takes to stand before the reviewer, in ms, is printed.
