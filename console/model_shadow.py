@@ -1,8 +1,12 @@
-"""What would change on live traffic if a shadow were the live version, by its newest scores."""
+"""What versions that are not live say: of a model's newest inputs beside the live version, and of one task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
 
 from console.page import Visit
 from handler.auth.caller import ANYBODY, LEADS
@@ -25,6 +29,10 @@ COMPARED = 2
 """Shadows of a model that its page compares: those that were added last."""
 
 
+OF_TASK = 50
+"""Scores of other versions that a task's page shows."""
+
+
 @dataclass(frozen=True)
 class ShadowPanel:
     """A shadow beside the live version."""
@@ -32,6 +40,14 @@ class ShadowPanel:
     live: str
     shadow: str
     scores: ShadowScores
+
+
+async def of_task(visit: Visit, task_id: UUID) -> Sequence[Row[Any]]:
+    """Return what other versions say of a task's inputs; nothing for roles that may not know of other versions."""
+    if visit.caller.role not in LEADS:
+        return []
+    async with visit.services.results.connection() as connection:
+        return await shadow_scores.of_task(connection, task_id, OF_TASK)
 
 
 async def shadows(visit: Visit, live: KnownModel | None) -> Sequence[ShadowPanel]:

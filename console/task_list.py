@@ -1,5 +1,6 @@
 """The tasks that match the filters in the address, newest first, a page at a time."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -113,12 +114,21 @@ def _page(visit: Visit, shown: list[dict[str, Any]], *, total: int, more: dict[s
         keyed={} if visit.caller.masked else keyed,
         total=f"{COUNTED:,}+" if total > COUNTED else f"{total:,}",
         more=None if more is None else urlencode(more),
+        today=urlencode({"status": str(Status.FAILURE), "submitted_after": f"{datetime.now(UTC):%Y-%m-%d}T00:00Z"}),
+        of_client=_of_client(visit.request.query_params),
         may_change=visit.caller.role in CHANGERS,
     )
 
 
 def _stated(given: Any) -> dict[str, str]:
     return {name: value for name, value in given.items() if value.strip() and name != "changed"}
+
+
+def _of_client(given: Any) -> str:
+    """Return the filters in front of a client's name, for links that narrow the list to one."""
+    return urlencode(
+        {**{name: value for name, value in _stated(given).items() if name not in ("before", "client")}, "client": ""}
+    )
 
 
 PAGES: list[tuple[str, Answer]] = [("/console/tasks", tasks)]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from console import live
+from console import live, model_shadow
 from console.live import Part
 from console.page import Answer, Visit
 from console.remedies import remedy_of
@@ -75,6 +75,9 @@ async def _part(visit: Visit, task_id: UUID, drawn: DrawnRows) -> Part:
         remedy=remedy_of(task["error"], task["status"], faults=bool(task.get("errors"))),
         callback=None if story is None or story.callback_url is None else _callback(visit, story),
         rows=await drawn.html(visit, task, story.attempt if story else 0),
+        others=await model_shadow.of_task(visit, task_id) if task["status"] == Status.SUCCESS else [],
+        most_others=model_shadow.OF_TASK,
+        masked_error=masked_error,
         may_change=visit.caller.role in CHANGERS,
     )
     return Part(html, ended)

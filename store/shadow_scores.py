@@ -1,13 +1,13 @@
-"""What a version that is a shadow says of the newest stored inputs, beside what the live version had said of them.
+"""What versions that are not live say: a shadow of the newest inputs beside the live version, and all of one task.
 
-The primary keys give both, the newest first, so that the cost does not grow with the tables.
+Indexes give both, so that the cost does not grow with the tables.
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import matching
@@ -41,6 +41,18 @@ class ShadowScores(NamedTuple):
     """The first of these, the highest first."""
     apart: Sequence[TwoScores]
     """Those with the largest differences of rank, the largest first."""
+
+
+_OF_TASK = text("""
+SELECT position, version, score, label, error FROM version_scores WHERE task_id = :task_id
+ORDER BY position, version LIMIT :most
+""")
+
+
+async def of_task(connection: AsyncConnection, task_id: UUID, most: int) -> Sequence[Row[Any]]:
+    """Return (position, version, score, label, error) of what other versions say of a task's first inputs."""
+    await connection.execute(matching.BY_INDEX)
+    return (await connection.execute(_OF_TASK, {"task_id": task_id, "most": most})).all()
 
 
 def _query(table: str, score: str) -> str:
