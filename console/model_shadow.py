@@ -17,7 +17,7 @@ from store.model_tables import State
 from store.shadow_scores import ShadowScores
 
 NEWEST = 5_000
-"""Scores of a shadow that are compared: 50 to 90 ms beside 2 million of them."""
+"""Scores of a shadow that are compared: 20 to 60 ms beside 2 million of them."""
 
 TOP = 100
 """The highest scores, of which is said what comes and goes."""
