@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from cli.evaluate import log
 from cli.evaluate.copied import copied
+from cli.evaluate.fits import FilterFits
 from cli.evaluate.log import DrawLog
 from evaluation.draws import Draws, Propensity, propensity
 from evaluation.linear import Flags, Floats
@@ -123,19 +124,15 @@ def read_beside(
         "now": ("extract(epoch FROM now())", "double precision"),
     }
     values: dict[str, Any] = {"without": list(asked.without), "since": asked.since, "model": asked.spec.name}
-    values |= parameters
-    fitting = {}
-    for number, filtered in enumerate(draws.filters):
-        condition, given = log.condition(asked.spec, filtered, f"filter_{number}")
-        fitting[f"fits_{number}"] = (condition, "boolean")
-        values |= given
+    fits = FilterFits(asked.spec, draws.filters)
+    values |= {**parameters, **fits.parameters}
     of_decided = {
         f"{_BESIDE}{name}": (f"CASE WHEN o.task_id IS NOT NULL THEN {expression} END", kind)
         for name, (expression, kind) in beside.items()
     }
-    found = copied(connection, {**fixed, **columns, **fitting, **of_decided}, _from(asked, columns), values)
-    arrays = {name: found[name].to_numpy() for name in (*fixed, *columns, *fitting)}
-    fits = {filtered: arrays[f"fits_{number}"].astype(bool) for number, filtered in enumerate(draws.filters)}
+    found = copied(connection, {**fixed, **columns, **fits.columns, **of_decided}, _from(asked, columns), values)
+    arrays = {name: found[name].to_numpy() for name in (*fixed, *columns, *fits.columns)}
+    fits.take(arrays)
     decided = arrays["outcome"] != None  # noqa: E711 - an array, element by element
     scores = arrays["score"].astype(np.float64)
     chance, drawn = _propensities(arrays["key"], arrays["scored_at"], scores, draws, fits)
@@ -175,7 +172,7 @@ def _uses_tasks(columns: SqlColumns) -> bool:
 
 
 def _propensities(
-    keys: NDArray[np.object_], arrived: Floats, score: Floats, draws: DrawLog, fits: dict[str, Flags]
+    keys: NDArray[np.object_], arrived: Floats, score: Floats, draws: DrawLog, fits: FilterFits
 ) -> tuple[Propensity | None, Flags]:
     """Return the propensities, None without draws; and which items were drawn.
 

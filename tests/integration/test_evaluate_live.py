@@ -189,6 +189,29 @@ def test_weights_come_from_the_log_of_draws(url: str, world: World) -> None:
     assert abs(found["auc"]["value"] - everything) < abs(naive - everything)
 
 
+def test_each_report_may_have_been_looked_up(url: str, world: World) -> None:
+    """A filter for each of 3,000 keys, more than PostgreSQL returns columns, and each reaches its own row."""
+    engine = connect(url)
+    own = """UPDATE draws SET filter = jsonb_build_object('report_id', report_id)
+        FROM report_scores AS p WHERE p.task_id = draws.task_id"""
+    try:
+        with engine.begin() as connection:
+            looked_up = connection.execute(text(own)).rowcount
+            more = """INSERT INTO draws (model, task_id, position, reviewer, policy, filter, pool, chance, drawn_at,
+                lease_until, ended_at, ending)
+                SELECT 'report_scorer', task_id, 0, 'bob', 'ranked', jsonb_build_object('report_id', report_id), 1, 1,
+                    scored_at, scored_at, scored_at, 'expired'
+                FROM report_scores WHERE NOT EXISTS (SELECT FROM draws WHERE draws.task_id = report_scores.task_id)"""
+            looked_up += connection.execute(text(more)).rowcount
+        assert looked_up == ITEMS
+        assert groups(url)["all"]["weighted"]["auc"]["value"] > 0.5
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM draws WHERE reviewer = 'bob'"))
+            connection.execute(text("UPDATE draws SET filter = '{}'"))
+        engine.dispose()
+
+
 def test_a_draw_with_a_filter_reaches_only_what_fits(url: str, world: World) -> None:
     """With the filter on every draw, the propensities are those of the log with that filter."""
     engine = connect(url)

@@ -52,7 +52,11 @@ def test_no_code_of_ours_unpickles() -> None:
         # (The pool hands Python objects to processes of its own over pipes that nobody else can open.)
         if file.relative_to(ROOT).parts[0] not in ("tests", "pool")
         for line in file.read_text(encoding="utf-8").splitlines()
-        if (line.strip().startswith(("import ", "from ")) and any(word in line for word in risky))
+        # pickletools prints the orders of a pickle, and runs none.
+        if (
+            (line.strip().startswith(("import ", "from ")) and any(word in line for word in risky))
+            and line != "import pickletools"
+        )
         or "torch.load(" in line
     ]
     assert found == []
