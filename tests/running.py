@@ -60,6 +60,18 @@ def free_ports(count: int) -> int:
             return first
 
 
+def in_the_middle(platform: "Platform") -> bool:
+    """Return whether processes that are stopped own tasks that they have not ended."""
+
+    def started() -> bool:
+        return bool(platform.client.get("/tasks", params={"status": "STARTED"}).json()["tasks"])
+
+    if not started():
+        return False
+    time.sleep(0.5)  # PostgreSQL commits without a process that has sent it all
+    return started()
+
+
 def eventually(look: Callable[[], T], *, within: float = 60, every: float = 0.05) -> T:
     """Return what `look` returns as soon as it is true; fail when it never is."""
     until = time.monotonic() + within

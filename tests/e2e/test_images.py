@@ -103,7 +103,8 @@ def test_a_worker_image_of_each_runtime_scores_what_it_can(stack: Stack) -> None
                 "--env=WORKER_CONCURRENCY=1",
             ]
             started.append(run(["docker", "run", "--detach", *options, image]).strip())
-        eventually(lambda: stack.ready() == dict.fromkeys(chain(*RUNTIMES.values()), 1), every=0.5)
+        served = dict.fromkeys(chain(*RUNTIMES.values()), 1)
+        eventually(lambda: stack.ready().items() >= served.items(), every=0.5)  # others may be of other tests
         for path, question in QUESTIONS.items():
             answer = stack.client.post(path, json=question)
             assert answer.status_code == 200, answer.text

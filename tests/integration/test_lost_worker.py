@@ -9,7 +9,7 @@ import redis
 from sqlalchemy import Engine, text
 
 from store.engine import connect
-from tests.running import REPORT, Platform, eventually
+from tests.running import REPORT, Platform, eventually, in_the_middle
 
 QUICK = {"LEASE_SECONDS": "2", "RESCUE_INTERVAL_SECONDS": "0.5", "REPUBLISH_AFTER_SECONDS": "2"}
 BATCH = 5_000
@@ -34,7 +34,7 @@ def stop_in_the_middle_of_a_chunk(platform: Platform, process: psutil.Process) -
         if not platform.client.get("/tasks", params={"status": "PENDING"}).json()["tasks"]:
             task_ids.append(platform.submit(*[REPORT] * BATCH))  # it has scored them all between two looks
         process.suspend()
-        if started(platform):
+        if in_the_middle(platform):
             return True
         process.resume()
         return False

@@ -15,7 +15,7 @@ from serving.catalogue import specs
 from store.engine import connect
 from tests.conftest import Servers, new_database
 from tests.receiving import receiving
-from tests.running import REPORT, Platform, eventually, temporary_open_folder
+from tests.running import REPORT, Platform, eventually, in_the_middle, temporary_open_folder
 
 QUICK = {
     "ENGINE": "pool",
@@ -84,7 +84,7 @@ def test_a_process_killed_in_the_middle_of_a_chunk_loses_no_task(pooled: Platfor
 
     def caught() -> bool:
         victim.suspend()
-        if pooled.client.get("/tasks", params={"status": "STARTED"}).json()["tasks"]:
+        if in_the_middle(pooled):
             return True
         victim.resume()
         task_ids.append(pooled.submit(*[REPORT] * BATCH))  # the others may be scored already

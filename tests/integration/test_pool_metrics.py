@@ -15,7 +15,7 @@ from store.engine import connect
 from tests.conftest import Servers, new_database
 from tests.images import chunk, png
 from tests.receiving import SECRET, receiving
-from tests.running import REPORT, Platform, eventually
+from tests.running import REPORT, Platform, eventually, in_the_middle
 from tests.scraping import answers, sample, samples
 
 PROCESSES = 2
@@ -161,7 +161,7 @@ def test_a_killed_process_is_ready_no_more_and_its_counts_stay(pooled: Platform)
         task_ids.extend(pooled.submit(*[REPORT] * BATCH) for _ in range(PROCESSES))
         for victim in victims:
             victim.suspend()
-        if pooled.client.get("/tasks", params={"status": "STARTED"}).json()["tasks"]:
+        if in_the_middle(pooled):
             return True
         for victim in victims:
             victim.resume()
