@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from store import address, outage, pooler
 from store.address import CONNECT_TIMEOUT
-from store.prepared import PREPARED
 
 log = structlog.get_logger(__name__)
 
@@ -111,13 +110,11 @@ class WatchedEngine:
     a proxy or a firewall that has forgotten the connection, that is for ever.
     """
 
-    def __init__(self, url: str, seconds: float, *, pool_size: int = 2, ping: bool = True, prepare: bool = False):
-        """Give every transaction so many seconds. `prepare`: keep plans, unless the URL hints at a pooler."""
+    def __init__(self, url: str, seconds: float, *, pool_size: int = 2, ping: bool = True):
+        """Give every transaction so many seconds."""
         # An engine that changes a connection's level for a single statement pays a round trip for it.
         self._engine = connect(url, pool_size=pool_size, ping=ping, autocommit=True)
         event.listen(self._engine, "reset", _end_transaction)
-        if prepare and address.parse(url).statement_cache is None:
-            event.listen(self._engine, "connect", _may_prepare)
         self.seconds = seconds
         self._begun: dict[object, float] = {}
         threading.Thread(target=self._watch, name="watch transactions", daemon=True).start()
@@ -181,13 +178,6 @@ def _end_transaction(connection: Any, *_: Any) -> None:
     if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
         with connection.cursor() as cursor:
             cursor.execute("ROLLBACK")
-
-
-def _may_prepare(connection: Any, record: Any) -> None:
-    """Let this session keep plans, without sequential scans: one of an empty table would stay while the table grows."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET enable_seqscan = off")
-    record.info[PREPARED] = set()
 
 
 def connect_async(url: str, *, pool_size: int = 5, timeout: float = 30) -> AsyncEngine:

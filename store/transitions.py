@@ -17,7 +17,6 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from store.claims import Claim, ClaimedTask, WaitingTask
-from store.prepared import PreparedStatement
 from store.rescue_rounds import GRACE
 from store.states import EXPIRED, FAILURE, PENDING, REVOKED, STARTED, SUCCESS, Status, Transition
 
@@ -56,8 +55,7 @@ REPLAY = Transition(
 
 
 # Locked in the order of the ids, never waited for: two deliveries cannot deadlock. It waits for no flush: decision 22.
-# The casts are for sessions that have it prepared when a release widens a column: PostgreSQL refuses a changed result.
-_CLAIMING = f"""
+_CLAIM = text(f"""
 WITH waiting AS (
     SELECT id, n_inputs FROM tasks
     WHERE id = ANY(:ids) AND model = :model AND {CLAIM.allowed} AND (deadline IS NULL OR deadline > now())
@@ -69,11 +67,9 @@ WITH waiting AS (
     WHERE id IN (SELECT id FROM fitting WHERE together <= :max_inputs OR together = n_inputs)
     RETURNING id, attempt, n_inputs, accepted_version
 )
-SELECT id, CAST(attempt AS bigint), CAST(n_inputs AS bigint), payload, accepted_version,
-    (SELECT set_config('synchronous_commit', 'off', true))
+SELECT id, attempt, n_inputs, payload, accepted_version, (SELECT set_config('synchronous_commit', 'off', true))
 FROM claimed JOIN task_inputs ON task_id = id ORDER BY id
-"""
-_CLAIM = PreparedStatement("model text, ids uuid[], lease interval, max_inputs bigint", _CLAIMING)
+""")
 
 
 def claim(
@@ -83,7 +79,7 @@ def claim(
 
     Of more than `max_inputs` only the first are taken, at least one. A message delivered twice claims nothing then.
     """
-    rows = _CLAIM.execute(connection, {"model": model, "ids": list(task_ids), "lease": lease, "max_inputs": max_inputs})
+    rows = connection.execute(_CLAIM, {"model": model, "ids": list(task_ids), "lease": lease, "max_inputs": max_inputs})
     return [
         ClaimedTask(Claim(row.id, row.attempt), row.n_inputs, bytes(row.payload), row.accepted_version) for row in rows
     ]
@@ -109,7 +105,7 @@ def _without_inputs(update: str) -> str:
 
 
 _RENEW = text(_if_held(RENEW))
-_FINISH = PreparedStatement("ids uuid[], attempts int[], version text", _without_inputs(_if_held(FINISH)))
+_FINISH = text(_without_inputs(_if_held(FINISH)))
 _FAIL = text(f"{_if_held(FAIL)} RETURNING tasks.id")
 _GIVE_BACK = text(_if_held(GIVE_BACK))
 _DEFER_OR_FAIL = DEFER.sets_where("submitted_at > now() - :patience", FAIL_DEFERRED)
@@ -123,7 +119,7 @@ def renew(connection: Connection, claims: Sequence[Claim], lease: timedelta) -> 
 
 def finish(connection: Connection, claims: Sequence[Claim], version: str) -> set[UUID]:
     """Mark those still held SUCCESS, drop their inputs, and return their ids: the caller stores what these got."""
-    return set(_FINISH.execute(connection, _keys(claims) | {"version": version}).scalars())
+    return set(connection.execute(_FINISH, _keys(claims) | {"version": version}).scalars())
 
 
 def fail(

@@ -184,7 +184,7 @@ class Tasks(RuleBasedStateMachine):
 
 @pytest.mark.timeout(300)
 def test_any_order_of_events_keeps_the_promises(engine: Engine, database_url: str) -> None:
-    machine = type("TasksHere", (Tasks,), {"engine": engine, "watched": WatchedEngine(database_url, 60, prepare=True)})
+    machine = type("TasksHere", (Tasks,), {"engine": engine, "watched": WatchedEngine(database_url, 60)})
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -53,7 +53,7 @@ def add_task(engine: Engine, *reports: dict[str, object]) -> UUID:
 
 @pytest.fixture
 def watched(database_url: str) -> Iterator[WatchedEngine]:
-    watched = WatchedEngine(database_url, seconds=60, prepare=True)
+    watched = WatchedEngine(database_url, seconds=60)
     yield watched
     watched.dispose()
 
