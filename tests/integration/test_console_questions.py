@@ -25,7 +25,7 @@ CALLED = (
 DRIFTED = """
 INSERT INTO drift (model, version, day, column_name, against, rows, reference_rows, psi, band, jensen_shannon, missing,
     unseen, found, findings)
-VALUES ('report_scorer', '1.0.0', '2026-01-30', 'score', 'week', 5000, 35000, 0.3, 0.01, 0.1, 0, 0, true,
+VALUES ('report_scorer', '1.0.0', '2099-01-30', 'score', 'week', 5000, 35000, 0.3, 0.01, 0.1, 0, 0, true,
     ARRAY['distribution'])
 """
 
@@ -86,7 +86,7 @@ def asked(closed: Platform, closed_engine: Engine) -> Iterator[Asked]:
     yield Asked(*ids)
     with closed_engine.begin() as connection:
         administration.shadow(connection, "report_scorer", VERSION, "test", stop=True)
-        connection.execute(text("DELETE FROM drift WHERE day = '2026-01-30'"))
+        connection.execute(text("DELETE FROM drift WHERE day = '2099-01-30'"))
         for table in ("version_scores", "model_events", "model_versions"):
             connection.execute(text(f"DELETE FROM {table} WHERE version = :version"), {"version": VERSION})
 
