@@ -101,27 +101,19 @@ def test_a_file_that_was_changed_on_this_machine_is_fetched_again(connection: Co
     assert (cache.fetch(connection, version).path / "model.ubj").read_bytes() == b"one"
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("model.pkl", r"model\.pkl: only \.bin"), ("model.bin", r"model\.bin: its content is a pickle")]
+)
 def test_a_pickle_is_not_loaded_though_somebody_has_added_it(
-    connection: Connection, folder: Path, tmp_path: Path
+    connection: Connection, folder: Path, tmp_path: Path, name: str, words: str
 ) -> None:
-    (folder / "model.pkl").write_bytes(pickle.dumps(print))
-    files = {"model.pkl": folder / "model.pkl"}
+    (folder / name).write_bytes(pickle.dumps(print))
+    files = {name: folder / name}
     listed = NewVersion("churn", "churn_predictions", runtime="xgboost", schema=SCHEMA, files=files)
     added = administration.add(connection, listed, "ada")
     version = versions.read(connection).version("churn", added.version)
     assert version is not None
-    with pytest.raises(UnsafeFormat, match=r"model\.pkl: only \.bin"):
-        ArtifactCache(tmp_path / "cache").fetch(connection, version)
-
-
-def test_a_pickle_by_another_name_is_not_loaded_either(connection: Connection, folder: Path, tmp_path: Path) -> None:
-    (folder / "model.bin").write_bytes(pickle.dumps(print))
-    files = {"model.bin": folder / "model.bin"}
-    listed = NewVersion("churn", "churn_predictions", runtime="xgboost", schema=SCHEMA, files=files)
-    added = administration.add(connection, listed, "ada")
-    version = versions.read(connection).version("churn", added.version)
-    assert version is not None
-    with pytest.raises(UnsafeFormat, match=r"model\.bin: its content is a pickle"):
+    with pytest.raises(UnsafeFormat, match=words):
         ArtifactCache(tmp_path / "cache").fetch(connection, version)
 
 
