@@ -5,6 +5,7 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from click.testing import CliRunner
 from millrace_client.cli.main import main
@@ -21,6 +22,10 @@ NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing", "REDIS_URL
 
 
 def test_a_worker_is_listed_with_what_it_has_loaded_and_done(platform: Platform) -> None:
+    def listed() -> dict[str, Any]:
+        (worker,) = platform.client.get("/workers/status").json()
+        return dict(worker)
+
     def done() -> int:
         (worker,) = platform.client.get("/workers").json()
         return int(worker["tasks_done"])
@@ -29,9 +34,9 @@ def test_a_worker_is_listed_with_what_it_has_loaded_and_done(platform: Platform)
     for _ in range(3):
         platform.finished(platform.submit(REPORT, REPORT))
     eventually(lambda: done() >= before + 3)
-    (worker,) = platform.client.get("/workers/status").json()
+    eventually(lambda: listed()["status"] == "idle")  # it writes so a moment after the answer
+    worker = listed()
     assert {loaded["model"] for loaded in worker["models"]} == set(specs())
-    assert worker["status"] == "idle"
     assert worker["model"] is None
     assert datetime.fromisoformat(worker["since"]).timestamp() < time.time()
 
