@@ -1,5 +1,5 @@
 // Runs a Python script on CPython 3.14, which Pyodide has: `node python314.mjs SCRIPT FOLDER…`, with the folders on its path.
-import { basename, dirname, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { loadPyodide } from "pyodide";
 
 const [script, ...folders] = process.argv.slice(2).map((path) => resolve(path));
