@@ -117,7 +117,7 @@ class Program:
     def pid(self) -> int:
         return self.process.pid
 
-    def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 20) -> int:
+    def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 60) -> int:
         """Signal the program, wait for its end, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(how)
