@@ -104,7 +104,10 @@ def _without_inputs(update: str) -> str:
     """
 
 
-_RENEW = text(_if_held(RENEW))
+# The heartbeat waits for no task: it has locks of the chunk's others, and deadlocked with its own process's results.
+_FREE = f"SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND {RENEW.allowed} FOR NO KEY UPDATE SKIP LOCKED"
+_RENEW = text(f"WITH free AS ({_FREE}) {_if_held(RENEW)} AND tasks.id IN (SELECT id FROM free)")
+_RENEW_ALL = text(_if_held(RENEW))
 _FINISH = text(_without_inputs(_if_held(FINISH)))
 _FAIL = text(f"{_if_held(FAIL)} RETURNING tasks.id")
 _GIVE_BACK = text(_if_held(GIVE_BACK))
@@ -112,9 +115,9 @@ _DEFER_OR_FAIL = DEFER.sets_where("submitted_at > now() - :patience", FAIL_DEFER
 _DEFER = text(f"{_if_held(DEFER, _DEFER_OR_FAIL)} RETURNING tasks.id, tasks.status")
 
 
-def renew(connection: Connection, claims: Sequence[Claim], lease: timedelta) -> None:
-    """Prolong the leases of the claims that are still held."""
-    connection.execute(_RENEW, _keys(claims) | {"lease": lease})
+def renew(connection: Connection, claims: Sequence[Claim], lease: timedelta, *, waits: bool = False) -> None:
+    """Give the claims that are still held this lease; unless it `waits`, not those whose task is just being changed."""
+    connection.execute(_RENEW_ALL if waits else _RENEW, _keys(claims) | {"lease": lease})
 
 
 def finish(connection: Connection, claims: Sequence[Claim], version: str) -> set[UUID]:

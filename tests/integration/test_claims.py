@@ -149,6 +149,18 @@ def test_a_zombie_can_neither_fail_nor_renew_what_was_taken_from_it(engine: Engi
     assert status_of(engine, ids[0]) == "PENDING"
 
 
+def test_a_renewal_waits_for_no_task_that_its_process_is_just_ending(engine: Engine) -> None:
+    ids = add_tasks(engine, 2)
+    first, second = claim(engine, ids, lease=NOW)
+    with engine.begin() as scoring:
+        transitions.finish(scoring, [second], "1")
+        with engine.begin() as heartbeat:
+            heartbeat.execute(text("SET LOCAL lock_timeout = '5s'"))
+            transitions.renew(heartbeat, [first, second], LEASE)
+        transitions.fail(scoring, [first], "1", "ValueError: no")
+    assert [status_of(engine, task_id) for task_id in ids] == ["FAILURE", "SUCCESS"]
+
+
 def test_a_renewed_lease_keeps_the_task(engine: Engine) -> None:
     ids = add_tasks(engine)
     ours = claim(engine, ids, lease=timedelta(seconds=-1))

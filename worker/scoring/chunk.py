@@ -201,4 +201,4 @@ def _defer(engine: WatchedEngine, held: Sequence[Claim], reason: str, patience: 
 def _release(engine: WatchedEngine, held: Sequence[Claim]) -> None:
     """End the leases at once: rescue publishes the tasks again, each alone."""
     with engine.begin() as connection:
-        transitions.renew(connection, held, NOW)
+        transitions.renew(connection, held, NOW, waits=True)
