@@ -70,6 +70,7 @@ LONG = frozenset(
         "test_soak",
         "test_sql_command",
         "test_submit_command",
+        "test_tensors_beside",
         "test_turns",
         "test_versions_over_http",
     ]
