@@ -26,6 +26,8 @@ from registry.versions import ModelVersion, Registry
 from rescue.metrics import RescueMetrics
 from rescue.rounds import Rescue
 from rescue.settings import RescueSettings
+from runtimes import code_model
+from serving import scratch
 from serving.artifact import Artifact
 from store.engine import WatchedEngine, connect
 from store.settings import StoreSettings
@@ -53,6 +55,7 @@ def load_scorer(metrics: Path) -> ScoringProcess:
     store = StoreSettings()
     engine = connect(store.database_url, pool_size=1)
     cache = ArtifactCache(ArtifactSettings().model_cache)
+    scratch.sweep(code_model.scratch_folder())
 
     def provide(version: ModelVersion) -> Artifact:
         with engine.connect() as connection:
