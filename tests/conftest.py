@@ -73,6 +73,7 @@ LONG = frozenset(
         "test_tensors_beside",
         "test_turns",
         "test_versions_over_http",
+        "test_widened",
     ]
 )
 """The files that `make test-long` runs, beside all of tests/e2e."""
