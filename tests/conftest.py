@@ -60,6 +60,7 @@ LONG = frozenset(
         "test_pool_metrics",
         "test_pool_package",
         "test_pool_storm",
+        "test_pool_versions",
         "test_redis_user",
         "test_release_before",
         "test_remote_model",
