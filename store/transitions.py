@@ -196,6 +196,14 @@ def cancel(connection: Connection, task_id: UUID, client: str | None, *, any_cli
     return connection.scalar(_CANCEL, {"id": task_id, "client": client, "any": any_clients}) is not None
 
 
+_CANCEL_THESE = text(_without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE id = ANY(:ids) AND {CANCEL.allowed}"))
+
+
+def cancel_these(connection: Connection, task_ids: Sequence[UUID], client: str | None) -> set[UUID]:
+    """Cancel those of these tasks, whoever's they are, that have not ended, and return their ids."""
+    return set(connection.execute(_CANCEL_THESE, {"ids": list(task_ids), "client": client}).scalars())
+
+
 _JOB = "id IN (SELECT task_id FROM job_parts WHERE job_id = :id ORDER BY task_id)"
 _CANCEL_JOB = text(_without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE {_JOB} AND {CANCEL.allowed}"))
 
