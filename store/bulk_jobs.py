@@ -4,6 +4,7 @@ The tasks are chosen once, when the job is made, and each is looked at once: the
 A task that the filter no longer fits by then is left alone.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,26 +13,28 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, insert, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import transitions
+from store import task_events, transitions
 from store.job_tables import JobKind, bulk_tasks
+from store.task_events import Actor, TaskEvent, client_as_actor
 from store.tasks import BY_INDEX, newest
-
-CHANGES: Mapping[JobKind, str] = {JobKind.REPLAY: "replayed", JobKind.CANCEL: "cancelled"}
-"""What each kind does to a task."""
 
 _MAKE = text("INSERT INTO bulk_jobs (job_id, filter, task_limit) VALUES (:job_id, CAST(:filter AS jsonb), :task_limit)")
 _CHOSEN = text("UPDATE bulk_jobs SET n_chosen = :n, chosen_at = clock_timestamp() WHERE job_id = :job_id")
 
 
-async def choose(connection: AsyncConnection, job_id: UUID, filter_json: str, limit: int, **wanted: Any) -> int:
-    """Choose the newest tasks that `newest` would list for a job that was just made, and return how many."""
-    await connection.execute(_MAKE, {"job_id": job_id, "filter": filter_json, "task_limit": limit})
+async def choose(
+    connection: AsyncConnection, job_id: UUID, actor: Actor, stated: Mapping[str, Any], limit: int, **wanted: Any
+) -> None:
+    """Choose the newest tasks that `newest` would list for a job that was just made; `stated` is the filter in JSON."""
+    await connection.execute(_MAKE, {"job_id": job_id, "filter": json.dumps(stated), "task_limit": limit})
     await connection.execute(BY_INDEX)
     statement, values = newest(**wanted, limit=limit)
     found = select(literal(job_id), statement.subquery().c.task_id)
     n = (await connection.execute(insert(bulk_tasks).from_select(["job_id", "task_id"], found), values)).rowcount
     await connection.execute(_CHOSEN, {"job_id": job_id, "n": n})
-    return n
+    await connection.run_sync(
+        lambda sync: task_events.note_many(sync, TaskEvent.BEGUN, actor, n, job_id=job_id, filter_=stated)
+    )
 
 
 class BulkProgress(NamedTuple):
@@ -53,9 +56,11 @@ async def progress(connection: AsyncConnection, job_id: UUID) -> BulkProgress:
     return BulkProgress(*(await connection.execute(_PROGRESS, {"job_id": job_id})).one())
 
 
-async def stop(connection: AsyncConnection, job_id: UUID) -> None:
+async def stop(connection: AsyncConnection, job_id: UUID, actor: Actor) -> None:
     """Forget what a job that was cancelled has still to do."""
     await connection.execute(text("DELETE FROM bulk_tasks WHERE job_id = :job_id"), {"job_id": job_id})
+    done = (await progress(connection, job_id)).changed
+    await connection.run_sync(lambda sync: task_events.note_many(sync, TaskEvent.STOPPED, actor, done, job_id=job_id))
 
 
 _UNFINISHED = text("""
@@ -110,9 +115,11 @@ def _change(connection: Connection, job: Row[Any], ids: list[UUID]) -> tuple[lis
     there = set(connection.execute(_THERE, {"ids": ids}).scalars())
     fitting = [task_id for task_id, fits in locked.items() if fits]
     if job.kind == JobKind.REPLAY:
-        changed = transitions.replay_these(connection, fitting)
+        event, changed = TaskEvent.REPLAYED, transitions.replay_these(connection, fitting)
     else:
-        changed = transitions.cancel_these(connection, fitting, job.client)
+        event, changed = TaskEvent.CANCELLED, transitions.cancel_these(connection, fitting, job.client)
+    begun = task_events.beginning_of(connection, job.id)
+    task_events.note(connection, event, client_as_actor(job.client), changed, part_of=begun)
     return [task_id for task_id in ids if task_id in locked or task_id not in there], changed
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -146,4 +147,39 @@ bulk_tasks = Table(
     Column("task_id", Uuid, primary_key=True, comment="a task that it chose and has not looked at yet"),
     info=ANALYST_READS | app_may("SELECT", "INSERT", "DELETE"),
     comment="What a job of kind replay or cancel has still to do",
+)
+
+task_events = Table(
+    "task_events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="in the order of events"),
+    Column(
+        "event",
+        Text,
+        nullable=False,
+        comment="replayed or cancelled: a task, some, or a file's job; begun or stopped: a bulk job",
+    ),
+    Column(
+        "at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp(), comment="when it happened"
+    ),
+    Column("client", Text, comment="whose API key did it; null: AUTH was off, or a command did it"),
+    Column("by", Text, nullable=False, comment="who did it: the client, anonymous, or who ran the command"),
+    Column("task_id", Uuid, ForeignKey("tasks.id", ondelete="CASCADE"), comment="the task, if it is one"),
+    Column("job_id", Uuid, ForeignKey("jobs.id", ondelete="CASCADE"), comment="the job, if it is one"),
+    Column("n_tasks", Integer, nullable=False, comment="how many tasks; begun: that the filter chose"),
+    Column("filter", JSONB(none_as_null=True), comment="which tasks were chosen; null: they were named"),
+    Column(
+        "part_of",
+        BigInteger,
+        ForeignKey("task_events.id", ondelete="CASCADE"),
+        comment="the event of many tasks that this one of a single task belongs to",
+    ),
+    CheckConstraint("event IN ('replayed', 'cancelled', 'begun', 'stopped')", name="event_known"),
+    Index("task_events_of_task", "task_id", postgresql_where=text("task_id IS NOT NULL")),
+    Index("task_events_of_job", "job_id", postgresql_where=text("job_id IS NOT NULL")),
+    Index("task_events_parts", "part_of", postgresql_where=text("part_of IS NOT NULL")),
+    Index("task_events_listed", "id", postgresql_where=text("part_of IS NULL")),
+    Index("task_events_of_client", "client", "id", postgresql_where=text("part_of IS NULL AND client IS NOT NULL")),
+    info=ANALYST_READS | app_may("SELECT", "INSERT"),
+    comment="Who has replayed or cancelled which tasks: rows are added, never changed",
 )

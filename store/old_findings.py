@@ -54,6 +54,7 @@ _OLD: Mapping[str, str] = {
         )
     """,
     "jobs": f"f.kind <> 'file' AND f.finished_at < now() - {_AGE}",
+    "task_events": f"f.task_id IS NULL AND f.job_id IS NULL AND f.at < now() - {_AGE}",
     "event_webhooks": f"""
         f.job_id IS NULL AND f.due_at IS NULL
             AND coalesce(f.delivered_at, f.given_up_at) < now() - interval '{TOLD_DAYS} days'

@@ -238,10 +238,10 @@ def replay_these(connection: Connection, task_ids: Sequence[UUID]) -> set[UUID]:
     return {task.task_id for task in _replay(connection, "id = ANY(:ids)", {"ids": list(task_ids)}, published=False)}
 
 
-def replay_failed(connection: Connection, *, since: datetime, model: str | None) -> int:
-    """Let the tasks that have failed since then wait again, for rescue to publish, and return how many."""
+def replay_failed(connection: Connection, *, since: datetime, model: str | None) -> set[UUID]:
+    """Let the tasks that have failed since then wait again, for rescue to publish, and return their ids."""
     which = "finished_at >= :since AND (CAST(:model AS text) IS NULL OR model = :model)"
-    return len(_replay(connection, which, {"since": since, "model": model}, published=False))
+    return {task.task_id for task in _replay(connection, which, {"since": since, "model": model}, published=False)}
 
 
 def _replay(connection: Connection, which: str, values: Mapping[str, Any], *, published: bool) -> list[WaitingTask]:

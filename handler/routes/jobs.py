@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 from starlette.responses import Response
 
 from handler.answer import jobs as answers
@@ -28,9 +28,10 @@ from handler.submit.jobs import PartKey, accept_part, accept_patiently, made_of_
 from handler.submit.options import key_of, option_parameters
 from handler.submit.reading import CSV, NDJSON, TSV
 from serving.contract import Spec
-from store import jobs, transitions
+from store import jobs, task_events, transitions
 from store.job_tables import BULK
 from store.jobs import PartsMissing
+from store.task_events import TaskEvent, client_as_actor
 
 UPLOADED = (CSV, TSV, NDJSON)
 """The formats in which a whole file may be the body of one request."""
@@ -154,7 +155,7 @@ async def cancel_job(request: ApiRequest, services: Services, client: str | None
     A job that replays or cancels tasks stops; what it has changed stays so.
     """
     job = await answers.job_of(services, id_in(request, "job_id"), request.caller)
-    cancelled = await (stop(services, job.id) if job.kind in BULK else _cancel(services, job.id, client))
+    cancelled = await (stop(services, job.id, client) if job.kind in BULK else _cancel(services, job.id, client))
     if not cancelled and job.cancelled_at is None:
         raise RequestRefused(ProblemKind.JOB_CLOSED, f"Job {job.id} has ended; only unfinished ones are cancelled.")
     return model_response(await answers.state_of(services, job.id, request.caller))
@@ -164,8 +165,15 @@ async def _cancel(services: Services, job_id: UUID, client: str | None) -> bool:
     async with services.engine.begin() as connection:
         cancelled = await jobs.cancel(connection, job_id)
         if cancelled:
-            await connection.run_sync(transitions.cancel_job, job_id, client)
+            await connection.run_sync(_cancel_tasks, job_id, client)
     return cancelled
+
+
+def _cancel_tasks(connection: Connection, job_id: UUID, client: str | None) -> None:
+    ended = transitions.cancel_job(connection, job_id, client)
+    actor = client_as_actor(client)
+    event = task_events.note_many(connection, TaskEvent.CANCELLED, actor, len(ended), job_id=job_id)
+    task_events.note(connection, TaskEvent.CANCELLED, actor, ended, part_of=event)
 
 
 def _number(request: ApiRequest) -> int:

@@ -14,6 +14,7 @@ from handler.submit.jobs import made
 from store import bulk_jobs, jobs
 from store.job_tables import BULK, JobKind
 from store.states import FAILURE, PENDING, STARTED, Status
+from store.task_events import client_as_actor
 
 LIMIT = 100_000
 """Tasks that one job chooses at most, within the request that makes it: about a second for so many."""
@@ -44,24 +45,20 @@ async def made_of_tasks(request: ApiRequest, services: Services, asked: NewBulkJ
         validation.refuse_invalid([{"detail": detail, "pointer": "#/filter/status"}])
     client = request.caller.confined_to or asked.filter.client
     chosen = asked.filter.model_copy(update={"client": client})
+    stated = chosen.model_dump(mode="json", exclude_none=True)
+    actor = client_as_actor(request.caller.client)
 
     async def choose(connection: AsyncConnection, job_id: UUID) -> None:
-        filter_json = chosen.model_dump_json(exclude_none=True)
-        await bulk_jobs.choose(connection, job_id, filter_json, asked.limit, **chosen.model_dump())
+        await bulk_jobs.choose(connection, job_id, actor, stated, asked.limit, **chosen.model_dump())
 
-    job = {
-        "kind": asked.kind,
-        "model": chosen.model,
-        "filter": chosen.model_dump(mode="json", exclude_none=True),
-        "task_limit": asked.limit,
-    }
+    job = {"kind": asked.kind, "model": chosen.model, "filter": stated, "task_limit": asked.limit}
     return await made(request, services, job, choose)
 
 
-async def stop(services: Services, job_id: UUID) -> bool:
+async def stop(services: Services, job_id: UUID, client: str | None) -> bool:
     """Have a job change no further task, and return whether it had not ended."""
     async with services.engine.begin() as connection:
         stopped = await jobs.cancel(connection, job_id)
         if stopped:
-            await bulk_jobs.stop(connection, job_id)
+            await bulk_jobs.stop(connection, job_id, client_as_actor(client))
     return stopped

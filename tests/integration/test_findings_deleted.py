@@ -11,7 +11,7 @@ from registry import versions
 from store import model_notices, old_findings
 
 MODEL = "report_scorer"
-TABLES = ("evaluations", "drift", "gate_reports", "jobs", "event_webhooks")
+TABLES = ("evaluations", "drift", "gate_reports", "jobs", "task_events", "event_webhooks")
 
 EVALUATION = """
 INSERT INTO evaluations (model, grouping, group_name, computed_at, predictions, outcomes, expected, mature, reviewed,
@@ -38,6 +38,10 @@ FROM (SELECT now() - CAST(:age AS interval) AS ended) AS one
 JOB = """
 INSERT INTO jobs (id, kind, model, priority, on_invalid, finished_at)
 VALUES (gen_random_uuid(), :kind, :model, 2, 'stop', now() - CAST(:age AS interval))
+"""
+
+REPLAYED = """
+INSERT INTO task_events (event, by, n_tasks, at) VALUES ('replayed', 'ada', 5, now() - CAST(:age AS interval))
 """
 
 
@@ -74,13 +78,15 @@ def fill(engine: Engine, version: str) -> None:
         add(connection, NEWS, delivered=False, failed=False, age="31 days")
         for kind, ended in (("replay", "450 days"), ("cancel", "390 days"), ("replay", None), ("file", "450 days")):
             add(connection, JOB, kind=kind, age=ended)
+        for age in ("450 days", "390 days"):
+            add(connection, REPLAYED, age=age)
 
 
 def test_old_findings_go_and_the_newest_of_each_stays(
     engine: Engine, database_url: str, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(engine, version)
-    going = {"evaluations": 3, "drift": 3, "gate_reports": 2, "jobs": 1, "event_webhooks": 2}
+    going = {"evaluations": 3, "drift": 3, "gate_reports": 2, "jobs": 1, "task_events": 1, "event_webhooks": 2}
     before = rows(engine)
     monkeypatch.setenv("DATABASE_URL", database_url)
     said = CliRunner().invoke(retain, ["--dry-run", "--json"])
@@ -88,7 +94,8 @@ def test_old_findings_go_and_the_newest_of_each_stays(
     assert rows(engine) == before
     words = CliRunner().invoke(retain, ["--dry-run"]).stdout
     assert words.startswith(
-        "findings would be deleted: evaluations: 3, drift: 3, gate_reports: 2, jobs: 1, event_webhooks: 2\n"
+        "findings would be deleted: evaluations: 3, drift: 3, gate_reports: 2, jobs: 1, task_events: 1, "
+        "event_webhooks: 2\n"
     )
     monkeypatch.setattr(old_findings, "ROWS", 1)
     assert findings(engine, 400, dry_run=False) == going
