@@ -214,7 +214,8 @@ def cancel_job(connection: Connection, job_id: UUID, client: str | None) -> list
 
 
 # In a statement of its own: whoever waited for retention, which locks the task too, must see that its inputs are gone.
-_LOCK = f"SELECT FROM tasks WHERE {{which}} AND {REPLAY.allowed} FOR UPDATE"
+# NO KEY, because a deliverer that writes a callback twice in a transaction locks the task's key: FOR UPDATE deadlocked.
+_LOCK = f"SELECT FROM tasks WHERE {{which}} AND {REPLAY.allowed} FOR NO KEY UPDATE"
 _REPLAY = f"""
 WITH replayed AS (
     UPDATE tasks SET {REPLAY.sets}
