@@ -76,7 +76,7 @@ _NEXT = text("SELECT task_id FROM bulk_tasks WHERE job_id = :id ORDER BY task_id
 # Never waited for: a task that somebody else has locked is looked at in a later step. What is locked stays as it is.
 _LOCK = text("""
 SELECT id, status = :status AND coalesce(finished_at <= :chosen_at, true) AS fits
-FROM tasks WHERE id = ANY(:ids) ORDER BY id FOR UPDATE SKIP LOCKED
+FROM tasks WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 """)
 _THERE = text("SELECT id FROM tasks WHERE id = ANY(:ids)")
 _LOOKED_AT = text("DELETE FROM bulk_tasks WHERE job_id = :id AND task_id = ANY(:ids)")

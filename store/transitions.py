@@ -21,8 +21,7 @@ from store.rescue_rounds import GRACE
 from store.states import EXPIRED, FAILURE, PENDING, REVOKED, STARTED, SUCCESS, Status, Transition
 
 UNCOUNTED = "attempt_base + 1"  # for the release before, which limits `attempt - attempt_base`; goes with the column
-PUBLISHED = {"published_at": "now()", "needs_message": "false"}
-LEASED = {"lease_until": "now() + :lease"}
+PUBLISHED, LEASED = {"published_at": "now()", "needs_message": "false"}, {"lease_until": "now() + :lease"}
 CLEARED = dict.fromkeys(("error", "faults", "started_at", "finished_at", "model_version"), "NULL")
 
 # By whom, from which states, to which, and what it sets beside `status`, `finished_at` and `lease_until`.
