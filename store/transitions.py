@@ -95,12 +95,8 @@ def _if_held(transition: Transition, sets: str | None = None) -> str:
 
 def _without_inputs(update: str) -> str:
     """Have the inputs go with the state, and return the ids."""
-    return f"""
-        WITH ended AS ({update} RETURNING tasks.id), dropped AS (
-            DELETE FROM task_inputs USING ended WHERE task_id = ended.id
-        )
-        SELECT id FROM ended
-    """
+    dropped = "DELETE FROM task_inputs USING ended WHERE task_id = ended.id"
+    return f"WITH ended AS ({update} RETURNING tasks.id), dropped AS ({dropped}) SELECT id FROM ended"
 
 
 # The heartbeat waits for no task: it has locks of the chunk's others, and deadlocked with its own process's results.
