@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 from uuid_utils.compat import uuid7
 
-from broker.message import PRIORITIES, list_of
+from broker.message import PRIORITIES, QueuedTask, list_of
 from broker.redis_broker import RedisBroker
 from models.report_scorer.spec import SPEC
 from registry import versions
@@ -141,7 +141,7 @@ class TestLostMessages:
         add(engine, id=ids[1])
         rescue.round()
         assert queues.llen(NORMAL) == 1
-        publisher.publish([(uuid7(), SPEC.name, 1, 1)])
+        publisher.publish([QueuedTask(uuid7(), SPEC.name, 1, 1)])
 
         def all_named() -> bool:
             rescue.round()
@@ -156,7 +156,7 @@ class TestLostMessages:
         ids = [uuid7() for _ in range(5)]
         for task_id in ids:
             add(engine, id=task_id)
-        publisher.publish([(task_id, SPEC.name, 1, 1) for task_id in ids])
+        publisher.publish([QueuedTask(task_id, SPEC.name, 1, 1) for task_id in ids])
         for _ in range(4):
             time.sleep(0.5)
             rescue.round()
@@ -165,7 +165,7 @@ class TestLostMessages:
     def test_what_is_replayed_beside_a_backlog_is_published_in_the_next_round(
         self, rescue: Rescue, engine: Engine, queues: redis.Redis, publisher: RedisBroker
     ) -> None:
-        publisher.publish([(uuid7(), SPEC.name, 1, 1)])
+        publisher.publish([QueuedTask(uuid7(), SPEC.name, 1, 1)])
         failed = uuid7()
         add(engine, id=failed, status="FAILURE", error="no")
         with engine.begin() as connection:

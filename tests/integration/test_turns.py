@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 from uuid_utils.compat import uuid7
 
+from broker.message import QueuedTask
 from broker.redis_broker import RedisBroker
 from serving import catalogue
 from store.tables import task_inputs, tasks
@@ -25,10 +26,10 @@ def test_a_busy_model_does_not_hold_up_the_one_after_it(
     """Both have a backlog of the same priority; that of the busy one has no end before the other's has."""
     with Platform(database_url, redis_url, tmp_path, WORKER_MODELS=f"{BUSY},{QUIET}") as platform:
         platform.worker.stop()
-        busy = [(uuid7(), BUSY, 1, priority) for _ in range(MESSAGES)]
-        quiet = [(uuid7(), QUIET, 1, priority) for _ in range(MESSAGES // 4)]
+        busy = [QueuedTask(uuid7(), BUSY, 1, priority) for _ in range(MESSAGES)]
+        quiet = [QueuedTask(uuid7(), QUIET, 1, priority) for _ in range(MESSAGES // 4)]
         with engine.begin() as connection:
-            for task_id, model, _, _ in [*busy, *quiet]:
+            for task_id, model, *_ in [*busy, *quiet]:
                 payload = json.dumps([REPORT if model == BUSY else {"text": "the puck"}]).encode()
                 connection.execute(tasks.insert().values(id=task_id, model=model, n_inputs=1, priority=priority))
                 connection.execute(task_inputs.insert().values(task_id=task_id, payload=payload))
