@@ -12,34 +12,41 @@ from zlib import crc32
 from broker.message import LANES, MAX_TASKS, Bounds, Lane, QueuedTask
 
 FRONT_SHARE = 4
-"""The first lane has so many times the share of another: it is that of many clients, the others each of few."""
+"""The front has so many times the share of another lane: it is that of many clients, the others each of few."""
+
+HEAD_START = 1.0
+"""Chunks by which the front may be ahead of its turn, so that what is light goes first, and a client's first tasks go
+before the later ones that it has behind."""
 
 
 class Turns:
     """In which order one worker takes from the lanes of a priority: in turns by inputs.
 
-    This is start-time fair queueing (Goyal, Vin and Cheng, 1996). A lane is charged the inputs of each message that is
-    taken from it, and the one that has been charged least is next. A lane in which nothing waited saves up no turns.
+    This is start-time fair queueing (Goyal, Vin and Cheng, 1996). A lane is charged for the inputs of each message that
+    is taken from it, and the one that has been charged least is next. A lane in which nothing waited saves up no turns.
     """
 
     def __init__(self) -> None:
         self._charged: dict[tuple[str, int], list[float]] = {}
-        self._start: dict[tuple[str, int], float] = {}
-        """What the lane that was taken from last had been charged before that."""
+        self._now: dict[tuple[str, int], float] = {}
+        """The turn at which the last message was taken. Turns are counted in chunks."""
 
-    def taken(self, queue: str, lane: Lane, inputs: int) -> None:
-        """Charge a lane for a message that was taken from it."""
+    def taken(self, queue: str, lane: Lane, chunks: float) -> None:
+        """Charge a lane for a message of so many chunks' inputs that was taken from it."""
         turns = queue, lane.priority
         charged = self._charged.setdefault(turns, [0.0] * LANES)
-        start = max(charged[lane.number], self._start.get(turns, 0.0))
-        self._start[turns] = start
-        charged[lane.number] = start + (inputs if lane.number else inputs / FRONT_SHARE)
+        now = self._now.get(turns, 0.0)
+        begin = max(charged[lane.number], now)
+        self._now[turns] = begin if lane.number else max(now, begin - HEAD_START)
+        charged[lane.number] = begin + (chunks if lane.number else chunks / FRONT_SHARE)
 
     def order(self, queue: str, priority: int) -> list[int]:
         """Return the lanes of a priority, the next one first."""
         charged = self._charged.get((queue, priority), [0.0] * LANES)
-        start = self._start.get((queue, priority), 0.0)
-        return sorted(range(LANES), key=lambda lane: max(charged[lane], start))
+        now = self._now.get((queue, priority), 0.0)
+        turns = [max(turn, now) for turn in charged]
+        turns[0] -= HEAD_START
+        return sorted(range(LANES), key=turns.__getitem__)
 
 
 MOST = 100_000
@@ -66,7 +73,7 @@ class _Share:
 
 
 class ClientLanes:
-    """Which lane a task is published to: the first, unless more than a chunk of its client waits already.
+    """Which lane a task is published to: the front, unless half a chunk of its client waits there already.
 
     It knows what this program has published and has not heard the end of.
     """
@@ -79,7 +86,7 @@ class ClientLanes:
     def choose(self, task_id: UUID, sharer: Sharer, n_inputs: int) -> QueuedTask:
         """Return the task with its lane, and remember it until it has ended.
 
-        Whoever was sent behind stays there until nothing of it waits, so that its own tasks stay in their order.
+        A client that was sent behind stays there until nothing of it waits, so that its own tasks stay in their order.
         """
         name = str(task_id)
         if name in self._tasks:  # it is replayed, and its end was not heard
@@ -87,7 +94,7 @@ class ClientLanes:
         share = self._shares.get(sharer)
         if share is None:
             share = self._shares[sharer] = _Share(sharer)
-        elif share.lane == 0 and self._fills_a_chunk(share, n_inputs):
+        if share.lane == 0 and self._is_much(share, n_inputs):
             share.lane = self._lane_behind(sharer)
         share.tasks += 1
         share.inputs += n_inputs
@@ -117,11 +124,13 @@ class ClientLanes:
         ]
         self.ended(gone)
 
-    def _fills_a_chunk(self, share: _Share, n_inputs: int) -> bool:
-        return share.tasks >= MAX_TASKS or share.inputs + n_inputs > self._bounds(share.sharer.model)[0]
+    def _is_much(self, share: _Share, n_inputs: int) -> bool:
+        """Return whether that would be more than half a chunk: two clients then hold up a third by one at most."""
+        most, _ = self._bounds(share.sharer.model)
+        return share.tasks >= MAX_TASKS // 2 or share.inputs + n_inputs > max(1, most // 2)
 
     def _lane_behind(self, sharer: Sharer) -> int:
-        """Return the lane of this client, or else the one in which least waits.
+        """Return the lane of this client, or else the one in which the least waits.
 
         A client has one lane however many jobs it has, so that it gets no more turns by them. Where all callers are one
         client, jobs are told apart.

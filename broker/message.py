@@ -41,8 +41,8 @@ PRIORITIES = (0, 1, 2)
 """High, normal, low: workers empty the first of all models before they look at the next."""
 
 LANES = 4
-"""Lists that each priority of a model has in Redis. The first is for clients of which little waits, the others are for
-those of which more than a chunk does; workers take from them in turns (lanes.py)."""
+"""Lists that each priority of a model has in Redis. The first, the front, is for clients of which little waits, the
+others are for those of which much does; workers take from them in turns (lanes.py)."""
 
 
 class Lane(NamedTuple):

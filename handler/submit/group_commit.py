@@ -24,7 +24,6 @@ from broker.lanes import ClientLanes, Sharer
 from broker.message import MAX_TASKS, Lane, QueuedTask
 from handler.submit.backlog import Backlog
 from store import outage
-from store.claims import WaitingTask
 from store.engine import single
 from store.states import Priority
 from store.submissions import AcceptedTask, Submission, accept, originals
@@ -108,11 +107,10 @@ class GroupCommit:
         s = submission
         self.accepted_tasks[s.model, s.priority] += 1
         self.accepted_inputs[s.model, s.priority] += s.n_inputs
-        self.publish_soon(WaitingTask(s.task_id, s.model, s.n_inputs, s.priority, s.client), job)
+        self.publish_soon(s.task_id, Sharer(s.model, s.priority, s.client, job), s.n_inputs)
 
-    def publish_soon(self, task: WaitingTask, job: UUID | None = None) -> None:
-        sharer = Sharer(task.model, task.priority, task.client, job)
-        self._accepted.append(self._lanes.choose(task.task_id, sharer, task.n_inputs))
+    def publish_soon(self, task_id: UUID, sharer: Sharer, n_inputs: int) -> None:
+        self._accepted.append(self._lanes.choose(task_id, sharer, n_inputs))
         self._committed.set()
 
     async def run(self) -> None:

@@ -191,8 +191,8 @@ class ListOrder:
             self._names[queue, priority] = found
         return found
 
-    def taken(self, queue: str, lane: Lane, inputs: int) -> None:
-        self._turns.taken(queue, lane, inputs)
+    def taken(self, queue: str, lane: Lane, chunks: float) -> None:
+        self._turns.taken(queue, lane, chunks)
         self._names.pop((queue, lane.priority), None)
 
 
@@ -220,7 +220,7 @@ class Transport(redis.Transport):
             most, time_limit = self.bounds(queue.removeprefix(QUEUES))
             properties = message["properties"]
             lane = Lane(properties["priority"], properties.get("lane", 0))
-            self.order.taken(queue, lane, min(most, properties.get("inputs", 1)))
+            self.order.taken(queue, lane, min(1, properties.get("inputs", 1) / most))
             message["headers"]["timelimit"] = [time_limit + HARD_LIMIT_MARGIN, None]
             super()._deliver(message, queue)  # type: ignore[no-untyped-call]
 

@@ -188,7 +188,7 @@ class PoolBroker:
                 if lane is None or is_full or self._stopping.is_set():
                     return
                 model, (chunk, inputs) = self._waiting[lane].popleft()
-                self._turns.taken(QUEUES, lane, inputs)
+                self._turns.taken(QUEUES, lane, min(1, inputs / self._bounds(model)[0]))
                 self._lengths[model, lane] -= 1
                 self._running += 1
             try:
