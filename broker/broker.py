@@ -4,11 +4,11 @@
 PostgreSQL is the queue of record for both: rescue publishes again what a broker loses.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from broker.message import Lane, QueuedTask
+from broker.message import ALL_LANES, Lane, QueuedTask
 
 
 class PublishFailed(Exception):
@@ -28,7 +28,7 @@ class Sender(Protocol):
         Return how many messages now wait in each of their lanes, by model.
         """
 
-    def waiting(self, model: str) -> dict[Lane, int]:
+    def waiting(self, model: str, lanes: Sequence[Lane] = ALL_LANES) -> dict[Lane, int]:
         """Return how many messages of each lane wait; those being scored are not counted. Raises PublishFailed."""
 
     def following(self, model: str) -> dict[Lane, tuple[UUID, ...]]:

@@ -75,6 +75,11 @@ class QueuedTask(NamedTuple):
     priority: int
     lane: int = 0
 
+    @property
+    def place(self) -> tuple[str, Lane]:
+        """Model and lane."""
+        return self.model, Lane(self.priority, self.lane)
+
 
 class Chunk(NamedTuple):
     """The tasks of one message, and how many inputs they have."""

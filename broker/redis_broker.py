@@ -3,7 +3,7 @@
 Clients wait less because of announcements, and nothing else depends on them: PostgreSQL is the truth.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -16,8 +16,10 @@ from redis.retry import Retry
 
 from broker.address import explain
 from broker.broker import AnnounceFailed, PublishFailed
+from broker.lanes import Turns
 from broker.message import (
     ALL_LANES,
+    QUEUES,
     Bounds,
     Lane,
     QueuedTask,
@@ -58,14 +60,14 @@ class RedisBroker:
                 pipeline.lpush(list_of(model, *lane), write(queue_of(model), lane, chunk, seconds))
             return dict(zip(lanes, pipeline.execute(), strict=True))
 
-    def waiting(self, model: str) -> dict[Lane, int]:
-        lists = lists_of(model)
+    def waiting(self, model: str, lanes: Sequence[Lane] = ALL_LANES) -> dict[Lane, int]:
+        lists = [list_of(model, *lane) for lane in lanes]
         with _publishing():
             try:
-                return dict(zip(ALL_LANES, self._lengths(lists), strict=True))
+                return dict(zip(lanes, self._lengths(lists), strict=True))
             except redis.ResponseError:
                 drop_foreign(lists, self._redis.llen, self._redis.delete)
-                return dict(zip(ALL_LANES, self._lengths(lists), strict=True))
+                return dict(zip(lanes, self._lengths(lists), strict=True))
 
     def _lengths(self, lists: Iterable[str]) -> list[int]:
         with self._redis.pipeline(transaction=False) as pipeline:
@@ -127,3 +129,29 @@ def _publishing() -> Iterator[None]:
         yield
     except (redis.RedisError, OSError) as error:
         raise PublishFailed(explain(error)) from error
+
+
+class ListOrder:
+    """The names of each queue's and priority's lists in the order of their turns, as Redis's protocol writes them."""
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+        self._names: dict[tuple[str, int], bytes] = {}
+
+    def names(self, queue: str, priority: int) -> bytes:
+        found = self._names.get((queue, priority))
+        if found is None:
+            model, lanes = queue.removeprefix(QUEUES), self._turns.order(queue, priority)
+            found = b"".join(bulk(list_of(model, priority, lane)) for lane in lanes)
+            self._names[queue, priority] = found
+        return found
+
+    def taken(self, queue: str, lane: Lane, chunks: float) -> None:
+        self._turns.taken(queue, lane, chunks)
+        self._names.pop((queue, lane.priority), None)
+
+
+def bulk(text: str) -> bytes:
+    """Write a bulk string of RESP."""
+    content = text.encode()
+    return b"$%d\r\n%b\r\n" % (len(content), content)

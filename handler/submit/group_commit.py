@@ -199,10 +199,10 @@ class GroupCommit:
 
     async def _ready(self) -> list[QueuedTask]:
         """Take what is to be published now: all but the tasks before which enough messages wait in their lane."""
-        for model in {task.model for task in self._accepted if self._is_held(task)}:
+        for model, lane in {task.place for task in self._accepted if self._is_held(task)}:
             try:
-                waiting = await self._in_thread(self._sender.waiting, model)
-                self._queued |= {(model, lane): messages for lane, messages in waiting.items()}
+                waiting = await self._in_thread(self._sender.waiting, model, [lane])
+                self._queued[model, lane] = waiting[lane]
             except Exception as error:  # whatever it was: publishing goes on, and reports its own errors
                 log.warning("queue_unknown", model=model, error=str(error))
                 self._queued.clear()
@@ -211,8 +211,7 @@ class GroupCommit:
         return ready
 
     def _is_held(self, task: QueuedTask) -> bool:
-        full = self._queued.get((task.model, Lane(task.priority, task.lane)), 0) >= ENOUGH
-        return full and len(self._accepted) < MAX_TASKS
+        return self._queued.get(task.place, 0) >= ENOUGH and len(self._accepted) < MAX_TASKS
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)

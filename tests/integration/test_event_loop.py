@@ -17,8 +17,7 @@ from kombu.asynchronous.timer import Timer
 
 import worker.celery.delivery  # noqa: F401 - sets how long an ending process waits
 from broker.config import OPTIONS, create_celery
-from worker.celery.event_loop import EventLoop
-from worker.celery.transport import Transport
+from worker.celery.transport import EventLoop, Transport
 from worker.settings import WorkerSettings
 
 LARGE = 1_000_000

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -95,7 +96,7 @@ class Nowhere:
     def publish(self, tasks: list[QueuedTask], *, alone: bool = False) -> dict[tuple[str, Lane], int]:
         return {}
 
-    def waiting(self, model: str) -> dict[Lane, int]:
+    def waiting(self, model: str, lanes: Sequence[Lane]) -> dict[Lane, int]:
         return {}
 
     def announce(self, task_ids: list[UUID]) -> None: ...

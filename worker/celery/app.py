@@ -14,7 +14,7 @@ from registry.artifacts import ArtifactCache, ArtifactSettings
 from store.settings import StoreSettings
 from telemetry import logs
 from telemetry.settings_errors import exit_on_invalid_settings
-from worker.celery import autoscaler, event_loop, model_queues, remote_control, transport
+from worker.celery import autoscaler, model_queues, remote_control, transport
 from worker.celery.delivery import WorkerProcess
 from worker.celery.model_queues import NOTHING, ScoringTasks
 from worker.celery.model_watch import ModelWatch
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 def create_worker(settings: WorkerSettings, store: StoreSettings, broker: BrokerSettings, watch: ModelWatch) -> Celery:
     app = create_celery(broker.redis, ScoringTasks)
-    app.steps["worker"].add(event_loop.EventLoopStep)
+    app.steps["worker"].add(transport.EventLoopStep)
     app.steps["consumer"].add(transport.EventsStep)
     model_queues.follow(app, watch)
     WorkerProcess(settings, store, broker, watch).register(app)

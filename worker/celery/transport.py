@@ -1,4 +1,4 @@
-"""kombu's Redis transport, made to take turns, and to survive what others write into Redis and connections that break.
+"""kombu's Redis transport and event loop, made to take turns, and to survive what others write and lost connections.
 
 kombu ends the worker at the first message that is not JSON (https://github.com/celery/kombu/issues/2421,
 https://github.com/celery/celery/issues/7975), and Celery trusts each header. Neither offers a hook before that, so the
@@ -6,10 +6,10 @@ subclasses here override private methods. A dropped message loses no task: rescu
 message.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
+from inspect import GEN_SUSPENDED, getgeneratorstate, isgenerator
 from queue import Empty
 from time import monotonic
 from typing import Any
@@ -18,12 +18,13 @@ import structlog
 from celery import bootsteps
 from kombu import asynchronous
 from kombu.transport import TRANSPORT_ALIASES, redis
-from redis import Connection, Redis, SSLConnection
+from kombu.utils.compat import fileno
+from redis import Redis
 from redis.exceptions import ResponseError
 
-from broker.lanes import Turns
-from broker.message import LANES, PRIORITIES, QUEUES, Bounds, Lane, fault, list_of, lists_of
-from broker.redis_broker import drop_foreign
+from broker.message import LANES, PRIORITIES, QUEUES, Bounds, Lane, fault, lists_of
+from broker.redis_broker import ListOrder, bulk, drop_foreign
+from worker.celery.polled_connection import PolledConnection, PolledSSLConnection
 
 log = structlog.get_logger(__name__)
 
@@ -31,13 +32,58 @@ HARD_LIMIT_MARGIN = 300
 """Seconds beside the model's time limit until Celery ends a process that holds a message: claiming and finishing wait
 for PostgreSQL up to a minute each. The process itself keeps the time limit (chunk.py), whatever the message says."""
 
-EVENTS_INTERVAL = 0.1
-"""Seconds for which the events of tasks, of which Flower lives, are collected."""
-
 _READ_TIMEOUT = 5.0
 """Seconds for the rest of a command of which Redis has sent a part."""
 
+EVENTS_INTERVAL = 0.1
+"""Seconds for which the events of tasks, of which Flower lives, are collected."""
+
 _SHOWN = 500  # characters of an error, which may quote the message
+
+
+class EventLoop(asynchronous.Hub):
+    """Goes on reading what it had begun to read before a reset, as soon as the same pipe is added again.
+
+    The loop reads the results of the worker's processes in pieces. (A result with an exception has over 30 kB, and its
+    length and its body are written apart.) When Celery loses the connection to Redis, it resets the loop. kombu's own
+    loop forgets the piece that it has read and takes the rest for the length of the next result. Then Celery gives the
+    pipe up, and the worker takes no message any more (https://github.com/celery/celery/issues/10302).
+    """
+
+    def __init__(self, timer: Any) -> None:
+        super().__init__(timer)  # type: ignore[no-untyped-call]
+        self._begun: dict[int, Any] = {}
+
+    def reset(self) -> None:
+        for fd, (reader, _) in self.readers.items():
+            if isgenerator(reader) and getgeneratorstate(reader) == GEN_SUSPENDED:
+                self._begun[fd] = reader
+        super().reset()  # type: ignore[no-untyped-call]
+
+    def add_reader(self, fds: Any, callback: Callable[..., Any], *args: Any) -> None:
+        begun = self._begun.pop(fileno(fds), None)  # type: ignore[no-untyped-call]
+        if begun is None:
+            super().add_reader(fds, callback, *args)  # type: ignore[no-untyped-call]
+        else:
+            super().add_reader(fds, begun)  # type: ignore[no-untyped-call]
+
+    def remove_reader(self, fd: Any) -> None:
+        self._begun.pop(fileno(fd), None)  # type: ignore[no-untyped-call]
+        super().remove_reader(fd)  # type: ignore[no-untyped-call]
+
+    def remove(self, fd: Any) -> None:
+        self._begun.pop(fileno(fd), None)  # type: ignore[no-untyped-call]
+        super().remove(fd)  # type: ignore[no-untyped-call]
+
+
+class EventLoopStep(bootsteps.Step):  # type: ignore[misc]
+    """Puts this event loop in the place of the one that Celery has made for a worker, before anything uses it."""
+
+    requires = ("celery.worker.components:Hub",)
+
+    def create(self, worker: Any) -> None:
+        worker.hub.close()
+        worker.hub = asynchronous.set_event_loop(EventLoop(worker.timer))
 
 
 class EventsStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -73,30 +119,6 @@ class EventsStep(bootsteps.StartStopStep):  # type: ignore[misc]
             consumer.event_dispatcher.flush()
 
 
-class _LeavesLoop:
-    """Leaves the event loop before it is closed.
-
-    A closed socket stays in the loop's poller while a forked process has it, too, and the next connection soon has its
-    number. The loop then reads from that one although nothing has come, and waits for ever
-    (https://github.com/celery/celery/issues/4321).
-    """
-
-    def disconnect(self, *args: Any, **kwargs: Any) -> None:
-        loop, socket = asynchronous.get_event_loop(), self._sock  # type: ignore[attr-defined]
-        # A forked process shares the poller with its parent, and must not take the parent's sockets out of it.
-        if loop is not None and socket is not None and self.pid == os.getpid():  # type: ignore[attr-defined]
-            loop.remove(socket)  # type: ignore[no-untyped-call]
-        super().disconnect(*args, **kwargs)  # type: ignore[misc]
-
-
-class PolledConnection(_LeavesLoop, Connection):
-    """A connection to Redis."""
-
-
-class PolledSSLConnection(_LeavesLoop, SSLConnection):
-    """A connection over TLS."""
-
-
 class Channel(redis.Channel):
     """Takes messages from Redis. A message that a worker has taken has left Redis."""
 
@@ -129,8 +151,8 @@ class Channel(redis.Channel):
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()  # type: ignore[assignment]
         names = [self.connection.order.names(queue, priority) for priority in PRIORITIES for queue in queues]
-        wait = _bulk(str((self.brpop_timeout if timeout is None else timeout) or 0))
-        command = b"*%d\r\n%b%b%b" % (2 + len(names) * LANES, _bulk("BRPOP"), b"".join(names), wait)
+        wait = bulk(str((self.brpop_timeout if timeout is None else timeout) or 0))
+        command = b"*%d\r\n%b%b%b" % (2 + len(names) * LANES, bulk("BRPOP"), b"".join(names), wait)
         self.client.connection.send_packed_command([command])
 
     def _brpop_read(self, **options: Any) -> Any:
@@ -174,32 +196,6 @@ class Channel(redis.Channel):
         lists = [name for model in models for name in lists_of(model)]
         with self.conn_or_acquire() as client:
             drop_foreign(lists, client.llen, client.delete)
-
-
-class ListOrder:
-    """The names of each queue's and priority's lists in the order of their turns, as Redis's protocol writes them."""
-
-    def __init__(self) -> None:
-        self._turns = Turns()
-        self._names: dict[tuple[str, int], bytes] = {}
-
-    def names(self, queue: str, priority: int) -> bytes:
-        found = self._names.get((queue, priority))
-        if found is None:
-            model, lanes = queue.removeprefix(QUEUES), self._turns.order(queue, priority)
-            found = b"".join(_bulk(list_of(model, priority, lane)) for lane in lanes)
-            self._names[queue, priority] = found
-        return found
-
-    def taken(self, queue: str, lane: Lane, chunks: float) -> None:
-        self._turns.taken(queue, lane, chunks)
-        self._names.pop((queue, lane.priority), None)
-
-
-def _bulk(text: str) -> bytes:
-    """Write a bulk string of RESP."""
-    content = text.encode()
-    return b"$%d\r\n%b\r\n" % (len(content), content)
 
 
 class Transport(redis.Transport):

@@ -117,8 +117,8 @@ class PoolBroker:
         self._feed()
         return lengths
 
-    def waiting(self, model: str) -> dict[Lane, int]:
-        return {lane: self._lengths[model, lane] for lane in ALL_LANES}
+    def waiting(self, model: str, lanes: Sequence[Lane] = ALL_LANES) -> dict[Lane, int]:
+        return {lane: self._lengths[model, lane] for lane in lanes}
 
     def following(self, model: str) -> dict[Lane, tuple[UUID, ...]]:
         return {lane: task_ids for (name, lane), task_ids in self._following().items() if name == model}

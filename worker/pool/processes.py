@@ -88,8 +88,8 @@ class Outbox:
         self.sent.tasks.append((list(tasks), alone))
         return {}
 
-    def waiting(self, model: str) -> dict[Lane, int]:
-        return {lane: self._waiting.get((model, lane), 0) for lane in ALL_LANES}
+    def waiting(self, model: str, lanes: Sequence[Lane] = ALL_LANES) -> dict[Lane, int]:
+        return {lane: self._waiting.get((model, lane), 0) for lane in lanes}
 
     def following(self, model: str) -> dict[Lane, tuple[UUID, ...]]:
         return {lane: task_ids for (name, lane), task_ids in self._following.items() if name == model}
