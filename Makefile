@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FOREIGN := .venv-foreign
 MODEL ?= report_scorer
 
-.PHONY: up test test-long check docs audit fmt train requirements images test-compose test-faults test-foreign soak bench bench-peers clean help
+.PHONY: up test test-long check docs audit fmt train requirements images test-compose test-faults test-foreign dist soak bench bench-peers clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -59,6 +59,11 @@ images: ## build every image as millrace-<target>:TAG
 		docker build --target $$target --tag millrace-$$target:$(TAG) \
 			--label org.opencontainers.image.version=$(TAG) \
 			--label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null) . || exit 1; done
+
+# The same commit gives the same wheel. TAG, when given, must be the version of server and client.
+dist: $(VENV)/dev ## the client's wheel and source archive in dist/ (TAG=v0.1.0)
+	@$(BIN)/python -m tests.release_tag "$(TAG)"
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/uv build --quiet --no-build-isolation --clear --out-dir dist client
 
 test-faults: $(VENV)/dev ## the long fault suite: FAULT_SEED, FAULT_SECONDS
 	$(BIN)/pytest -s -m faults --timeout 3600 tests/faults $(ARGS)

@@ -117,7 +117,7 @@ class Program:
     def pid(self) -> int:
         return self.process.pid
 
-    def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 20) -> int:
+    def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 60) -> int:
         """Signal the program, wait for its end, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(how)
@@ -151,6 +151,7 @@ class Platform:
             "WORKER_MODELS": "report_scorer",
             "OMP_NUM_THREADS": "1",
             "AUTH": "off",
+            "PREDICT_WAIT_SECONDS": "30",  # on a busy machine POST /predict would answer 202 now and then
             **settings,
         }
         if settings.get("ENGINE") == "pool":
@@ -202,11 +203,16 @@ class Platform:
         return task_id
 
     def finished(self, task_id: str) -> dict[str, object]:
-        """Wait until the task has ended and return it."""
-        answer = self.client.get(f"/task/{task_id}", headers={"Prefer": "wait=55"})
-        assert answer.status_code == 200, answer.text
-        task: dict[str, object] = answer.json()
-        assert task["status"] not in ("PENDING", "STARTED"), task
+        """Wait until the task has ended and return it; a worker that has just been started may need its time."""
+
+        def ended() -> dict[str, object] | None:
+            answer = self.client.get(f"/task/{task_id}", headers={"Prefer": "wait=55"})
+            assert answer.status_code == 200, answer.text
+            task: dict[str, object] = answer.json()
+            return None if task["status"] in ("PENDING", "STARTED") else task
+
+        task = eventually(ended, within=160)
+        assert task is not None
         return task
 
     def _models(self) -> Sequence[str]:

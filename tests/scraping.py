@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from tests.running import Platform
+from tests.running import Platform, eventually
 
 Labels = dict[str, str]
 
@@ -21,6 +21,12 @@ def sample(platform: Platform, program: str, name: str, **labels: str) -> float:
     """Return the sum of a program's samples of this name that have these labels."""
     found = samples(platform, program)
     return sum(value for given, of, value in found if given == name and labels.items() <= of.items())
+
+
+def settle(platform: Platform) -> None:
+    """Wait until the handler and the worker have counted what they have answered: both do so after the answer."""
+    eventually(lambda: sample(platform, "handler", "millrace_http_requests_in_flight") == 0)
+    eventually(lambda: sample(platform, "worker", "millrace_worker_processes", state="busy") == 0)
 
 
 def answers(platform: Platform, program: str) -> bool:

@@ -65,9 +65,6 @@ def parts(
                 yield FilePart(body, kind, count)
         for body, count in splitter.end():
             yield FilePart(body, kind, count)
-    except RecordTooLarge:
-        words = "a row is too long for a request; a quote may be opened and never closed"
-        raise CannotRead(words) from None
     except (UnicodeError, EOFError, OSError, LookupError, ValueError, RecursionError, csv.Error, zlib.error) as error:
         raise CannotRead(str(error)) from None
 

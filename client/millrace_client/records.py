@@ -20,6 +20,11 @@ class Part(NamedTuple):
 class RecordTooLarge(ValueError):
     """A record is longer than a part may be. In a CSV, a quote may be opened and never closed."""
 
+    def __init__(self, row: int | None = None) -> None:
+        """Give the number of the row, from 1, where it is known; 0 is the line of names."""
+        where = {None: "a row", 0: "the line of names"}.get(row, f"row {row}")
+        super().__init__(f"{where} is too long for a request; a quote may be opened and never closed")
+
 
 _STATED = re.compile(r'"?(?i:sep)=([!#-/:-@\[-`{-~\t])"?[ \t]*')  # a sign of ASCII or a tab, and no quote
 
@@ -78,6 +83,7 @@ class RecordSplitter:
         self._empty = 0
         self._records: list[bytes] = []
         self._size = 0
+        self._n_before = 0
 
     def feed(self, block: bytes) -> Iterator[Part]:
         """Take a block, and yield the parts that are full with it. Raises RecordTooLarge."""
@@ -91,15 +97,19 @@ class RecordSplitter:
                 yield from self._take_line(line)
             self._line, self._line_size = [rest], len(rest)
         if self._line_size + self._lines_size > self._max_bytes:
-            raise RecordTooLarge
+            raise RecordTooLarge(self._row())
 
     def end(self) -> Iterator[Part]:
         """Yield what is left. Raises RecordTooLarge."""
         yield from self._take_line(b"".join(self._line))
         if self._open:
-            raise RecordTooLarge
+            raise RecordTooLarge(self._row())
         if self._records:
             yield self._part()
+
+    def _row(self) -> int:
+        """Return the number of the row that is being read."""
+        return 0 if self._header is None else self._n_before + len(self._records) + 1
 
     def _take_line(self, line: bytes) -> Iterator[Part]:
         if self._quoted and (self._open or b'"' in line):
@@ -107,7 +117,7 @@ class RecordSplitter:
             self._lines.append(line)
             self._lines_size += len(line) + 1
             if self._lines_size > self._max_bytes:
-                raise RecordTooLarge
+                raise RecordTooLarge(self._row())
             if self._open:
                 return
             line = b"\n".join(self._lines)
@@ -135,14 +145,14 @@ class RecordSplitter:
         if not record.strip():
             self._empty += 1
             if self._empty > MAX_EMPTY:
-                raise RecordTooLarge
+                raise RecordTooLarge(self._row())
             return
         if self._header is None:
             self._take_head(record.removeprefix(b"\xef\xbb\xbf"))
             return
         size = len(record) + 1
         if size + len(self._header) > self._max_bytes:
-            raise RecordTooLarge
+            raise RecordTooLarge(self._row())
         full = len(self._records) == self._max_records or self._size + size + len(self._header) > self._max_bytes
         if self._records and full:
             yield self._part()
@@ -159,6 +169,7 @@ class RecordSplitter:
 
     def _part(self) -> Part:
         part = Part((self._header or b"") + b"\n".join(self._records) + b"\n", len(self._records))
+        self._n_before += len(self._records)
         self._records, self._size = [], 0
         return part
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from millrace_client import formats, reading
+from millrace_client import formats, reading, tables
 from millrace_client.formats import FileFormat
 from millrace_client.parts import CannotRead, Columns, FilePart
 from millrace_client.records import Part, RecordSplitter, RecordTooLarge, layout
@@ -54,6 +54,20 @@ def test_lines_are_cut_whatever_is_in_them(lines: list[bytes], sizes: list[int])
 def test_a_quote_that_is_never_closed_ends_the_reading() -> None:
     with pytest.raises(RecordTooLarge):
         cut(b'a,b\n"' + b"x\n" * 100_000, [], quoted=True, max_records=5)
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        (b'a,b\n1,2\n\n3,4\n5,"6\n7,8\n', "row 3 is"),
+        (b"sep=,\na,b\n" + b"1,2\n" * 7 + b'"', "row 8 is"),
+        (b'a,"b\n1,2\n', "the line of names is"),
+        (b"a\n1\n" + b"x" * (tables.MAX_BYTES + 1), "row 2 is"),
+    ],
+)
+def test_the_row_that_never_ends_is_named(content: bytes, where: str) -> None:
+    with pytest.raises(CannotRead, match=f"^{where} too long for a request; a quote may be opened and never closed$"):
+        parts(content, "rows.csv")
 
 
 def parts(content: bytes, name: str, columns: Columns | None = None, **more: Any) -> list[FilePart]:

@@ -156,6 +156,7 @@ def test_a_dry_run_says_what_would_be_rejected_and_stores_nothing(run: Run, spoi
 
 def test_without_waiting_the_jobs_id_is_printed(run: Run, reports: Path, tmp_path: Path) -> None:
     done = run("submit", str(reports), *FLAGS)
+    assert done.returncode == 0, done.stderr
     job = done.stdout.decode().strip()
     out = tmp_path / "later.csv"
     assert run("jobs", "results", job, "--out", str(out)).returncode == 0

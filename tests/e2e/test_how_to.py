@@ -47,7 +47,7 @@ class Reader:
             env={**self.up.environment, "KEY": self.key, "password": "secret", **CODE},
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=300,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         assert not re.search(r'"status":[45]\d\d', done.stdout), f"{command}\n{done.stdout}"

@@ -165,7 +165,7 @@ def test_the_first_page_says_why_nothing_gets_scored(closed: Platform, closed_en
     with Browser(closed.url) as browser:
         browser.sign_in(key)
         words = "no worker has the model loaded"
-        eventually(lambda: words in browser.page("/").text, within=30, every=0.5)
+        eventually(lambda: words in browser.page("/").text, every=0.5)
     closed.client.delete(f"/task/{task_id}", headers=headers)
 
 

@@ -60,7 +60,7 @@ def seen_by(closed: Platform, engine: Engine, role: Role) -> Page:
 
 def test_a_model_page_says_what_a_shadow_would_change(closed: Platform, closed_engine: Engine, shadowed: str) -> None:
     words = "rows that both scored 150"
-    eventually(lambda: words in seen_by(closed, closed_engine, Role.READ).text, within=10, every=0.5)
+    eventually(lambda: words in seen_by(closed, closed_engine, Role.READ).text, every=0.5)
     for role in (Role.READ, Role.OPERATE, Role.TRIAGE, Role.ADMIN):
         page = seen_by(closed, closed_engine, role)
         assert "rank correlation (Spearman) -1.0000" in page.text
@@ -70,7 +70,7 @@ def test_a_model_page_says_what_a_shadow_would_change(closed: Platform, closed_e
 
 @pytest.mark.usefixtures("shadowed")
 def test_who_submits_learns_nothing_of_other_clients_from_a_shadow(closed: Platform, closed_engine: Engine) -> None:
-    eventually(lambda: "against shadow" in seen_by(closed, closed_engine, Role.READ).text, within=10, every=0.5)
+    eventually(lambda: "against shadow" in seen_by(closed, closed_engine, Role.READ).text, every=0.5)
     page = seen_by(closed, closed_engine, Role.SUBMIT)
     assert VERSION in page.text
     assert "against shadow" not in page.text
@@ -79,4 +79,4 @@ def test_who_submits_learns_nothing_of_other_clients_from_a_shadow(closed: Platf
 @pytest.mark.usefixtures("shadow")
 def test_a_shadow_that_has_scored_nothing_says_how_it_begins(closed: Platform, closed_engine: Engine) -> None:
     words = "has been scored by this shadow yet"
-    eventually(lambda: words in seen_by(closed, closed_engine, Role.ADMIN).text, within=10, every=0.5)
+    eventually(lambda: words in seen_by(closed, closed_engine, Role.ADMIN).text, every=0.5)

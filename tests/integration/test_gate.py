@@ -280,7 +280,7 @@ def test_a_shadow_scores_what_comes_in_and_one_that_breaks_harms_no_other(
         eventually(lambda: "shadow_ended" in log.read_text())
     finally:
         run.send_signal(signal.SIGTERM)
-        run.wait(timeout=30)
+        run.wait(timeout=120)
     assert "report_scorer@broken cannot be loaded here" in log.read_text()
     assert millrace(database_url, models, "shadow", "report_scorer@equal").exit_code == 1, "it is one already"
     stopped = millrace(database_url, models, "shadow", "report_scorer@equal", "--stop")

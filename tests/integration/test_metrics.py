@@ -9,7 +9,7 @@ import pytest
 from handler.http.unroutable import NOT_FOUND
 from tests.conftest import Servers, empty_redis, new_database
 from tests.running import REPORT, Platform, eventually
-from tests.scraping import sample, samples
+from tests.scraping import sample, samples, settle
 
 UNKNOWN = NOT_FOUND.path
 
@@ -37,14 +37,17 @@ def test_requests_are_counted_by_template_and_status_whichever_way_they_are_answ
         ({"method": "GET", "route": UNKNOWN, "status": "404"}, lambda: platform.client.get("/wp-login.php")),
         ({"method": "other", "route": UNKNOWN}, lambda: platform.client.request("PROPFIND", "/dav")),
     ]
+    settle(platform)
     before = [requests(**labels) for labels, _ in asked]
     for _, ask in asked:
         ask()
+    settle(platform)
     assert [requests(**labels) for labels, _ in asked] == [count + 1 for count in before]
 
 
 def test_latencies_lie_in_buckets_that_add_up(platform: Platform) -> None:
     platform.client.get("/heartbeat")
+    settle(platform)
     route = {"route": "/heartbeat", "status": "200"}
     name = "millrace_http_request_duration_seconds"
     count = sample(platform, "handler", f"{name}_count", **route)
@@ -57,6 +60,7 @@ def test_no_path_that_a_client_thinks_of_becomes_a_label(platform: Platform) -> 
     for number in range(5):
         platform.client.get(f"/invented/{number}")
         platform.client.get(f"/models/invented_{number}")
+    settle(platform)
     assert not [labels for _, labels, _ in samples(platform, "handler") if "invented" in "".join(labels.values())]
 
 
@@ -72,10 +76,12 @@ def test_what_is_taken_in_refused_and_scored_is_counted_once(platform: Platform)
         ("worker", "millrace_claim_to_finish_seconds_count", model, 1),
         ("worker", "millrace_scores_count", model, 3),
     ]
+    settle(platform)
     before = [sample(platform, program, name, **labels) for program, name, labels, _ in looked_at]
     accepted = platform.client.post("/submit?priority=high", json=[REPORT] * 3)
     score = platform.finished(accepted.json()["task_id"])["score"]
     platform.client.post("/submit", content="[]", headers={"Content-Type": "text/plain"})
+    settle(platform)
     scores = sample(platform, "worker", "millrace_scores_sum", **model)
     after = [sample(platform, program, name, **labels) for program, name, labels, _ in looked_at]
     assert [now - then for now, then in zip(after, before, strict=True)] == [more for *_, more in looked_at]
@@ -84,10 +90,15 @@ def test_what_is_taken_in_refused_and_scored_is_counted_once(platform: Platform)
 
 
 def test_the_cache_s_hits_are_counted(platform: Platform) -> None:
-    before = sample(platform, "worker", "millrace_cache_hits_total", model="text_classifier")
+    def hits() -> float:
+        return sample(platform, "worker", "millrace_cache_hits_total", model="text_classifier")
+
+    settle(platform)
+    before = hits()
     for _ in range(2):
         platform.client.post("/prediction", json={"text": "Asked twice, for the sake of the metrics."})
-    assert sample(platform, "worker", "millrace_cache_hits_total", model="text_classifier") == before + 1
+    settle(platform)
+    assert hits() == before + 1
 
 
 def test_the_state_of_the_platform_is_shown(platform: Platform) -> None:
@@ -114,9 +125,11 @@ def test_the_public_port_has_no_metrics(platform: Platform) -> None:
 def test_a_killed_process_leaves_its_counts_and_nothing_else(servers: Servers, template: str, tmp_path: Path) -> None:
     with Platform(new_database(servers, template), empty_redis(servers, 14), tmp_path) as platform:
         platform.finished(platform.submit(REPORT, REPORT))
+        settle(platform)  # or it is killed before it has counted
         pid = next(worker["pid"] for worker in platform.client.get("/workers").json())
         os.kill(pid, signal.SIGKILL)
         platform.finished(platform.submit(REPORT))
+        settle(platform)
         assert sample(platform, "worker", "millrace_predictions_total", model="report_scorer") == 3
         assert sample(platform, "worker", "millrace_worker_processes", state="ready") == 1
         platform.worker.stop(signal.SIGKILL)
@@ -131,6 +144,8 @@ def test_a_path_that_no_route_takes_is_unknown(platform: Platform, path: str) ->
     def unknown() -> float:
         return sample(platform, "handler", "millrace_http_requests_total", method="GET", route=UNKNOWN, status="404")
 
+    settle(platform)
     before = unknown()
     assert platform.client.get(f"{platform.url}{path}").status_code == 404
+    settle(platform)
     assert unknown() == before + 1

@@ -57,7 +57,7 @@ def test_a_version_goes_live_and_back_without_a_restart(platform: Platform, engi
     assert after["model_version"] == "1.1.0"
     assert after["score"] != before["score"]
     assert platform.client.get("/models/report_scorer").json()["version"] == "1.1.0"
-    assert platform.client.get("/v2/models/report_scorer").json()["versions"] == ["1.1.0"]
+    eventually(lambda: platform.client.get("/v2/models/report_scorer").json()["versions"] == ["1.1.0"])
     change(engine, administration.roll_back, "report_scorer", "ada")
     eventually(lambda: all_have(platform, "1.0.0"))
     assert predict(platform)["score"] == before["score"]
@@ -80,7 +80,7 @@ def test_a_stream_of_tasks_loses_and_mixes_none_while_versions_change(
         time.sleep(0.02)
     eventually(lambda: all_have(platform, "1.0.0"))
     for task_id in ids:
-        task = platform.client.get(f"/task/{task_id}", headers={"Prefer": "wait=30"}).json()
+        task = platform.finished(task_id)
         assert task["status"] == Status.SUCCESS, task
     with engine.connect() as connection:
         assert _mixed(connection) == 0

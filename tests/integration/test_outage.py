@@ -178,9 +178,9 @@ async def test_a_database_that_is_not_there_is_an_outage(database_url: str) -> N
 
 
 async def test_a_statement_that_gets_no_answer_is_an_outage(database_url: str) -> None:
-    engine = connect_async(database_url, timeout=0.2)
+    engine = connect_async(database_url, timeout=2)  # what begins a session is answered by then
     async with engine.connect() as connection:
         with pytest.raises(OperationalError) as slow:
-            await connection.execute(text("SELECT pg_sleep(20)"))
+            await connection.execute(text("SELECT pg_sleep(50)"))
     assert outage.reason(slow.value) == outage.UNREACHABLE
     await engine.dispose()

@@ -41,7 +41,7 @@ def test_a_batch_is_stored_in_typed_columns_and_the_same_text_is_not_classified_
         answer = platform.client.post(SUBMIT, json=batch)
         assert answer.status_code == 202, answer.text
         task_id = answer.json()["task_id"]
-        tasks.append(platform.client.get(f"/task/{task_id}", headers={"Prefer": "wait=20"}).json())
+        tasks.append(platform.client.get(f"/task/{task_id}", headers={"Prefer": "wait=55"}).json())
     assert tasks[0]["status"] == "SUCCESS", tasks[0]
     assert tasks[0]["label"][:2] == ["cryptography", "space"]
     assert tasks[0]["document_id"] == ["d-1", "d-2", None]

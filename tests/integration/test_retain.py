@@ -376,6 +376,6 @@ def test_a_lock_of_somebody_else_is_waited_for_and_then_said(engine: Engine, mon
         start = time.monotonic()
         with pytest.raises(DBAPIError):
             run(engine, "30")
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 60
     run(engine, "30")
     assert left(engine) == set()

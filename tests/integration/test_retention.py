@@ -161,7 +161,7 @@ def test_rescue_does_it_when_it_is_told_to(aged: Engine, database_url: str, redi
         eventually(lambda: kept(aged) == YOUNG)
     finally:
         rescue.terminate()
-        rescue.wait(20)
+        rescue.wait(60)
     assert "texts_redacted" in (tmp_path / "log").read_text()
 
 

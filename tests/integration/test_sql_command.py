@@ -112,9 +112,9 @@ def test_it_is_none_wherever_a_spreadsheet_begins_a_cell(key: str, expected: str
 
 @pytest.mark.parametrize("piece", [";", "; ", "\t", ";=", "\u200b", "\n\t"])
 def test_a_long_text_is_guarded_in_linear_time(piece: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     guarded(piece * 200_000 + "x")
-    assert time.perf_counter() - start < 5  # 0.1 s; a quadratic search takes minutes
+    assert time.thread_time() - start < 20  # 0.1 s; a quadratic search takes minutes
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])

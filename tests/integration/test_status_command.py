@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -25,8 +26,12 @@ def millrace(database_url: str, *arguments: str, **settings: str) -> Result:
 
 
 def test_one_screen_tells_how_the_platform_is(platform: Platform) -> None:
+    def shown() -> Result:
+        return millrace(platform.database_url, "status", "--once")
+
     platform.finished(platform.submit(REPORT))
-    done = millrace(platform.database_url, "status", "--once")
+    eventually(lambda: "idle" in shown().output)  # the worker says so a moment after its answer
+    done = shown()
     assert done.exit_code == 0, done.output
     for part in ("● PostgreSQL", "report_scorer", "translator", "idle", "tasks/s", "MiB"):
         assert part in done.output
@@ -71,14 +76,14 @@ def test_the_lights_of_pool_and_rescue_go_by_what_they_do(
 def test_waiting_tasks_without_a_worker_and_failures_are_shown(engine: Engine, database_url: str) -> None:
     insert = text("""
         INSERT INTO tasks (id, model, n_inputs, status, priority, error, submitted_at, finished_at)
-        VALUES (:id, 'report_scorer', 3, :status, 0, :error, now() - interval '65 s', now())
+        VALUES (:id, 'report_scorer', 3, :status, 0, :error, now() - interval '61 s', now())
     """)
     failed = uuid7()
     with engine.begin() as connection:
         for task_id, status, error in ((uuid7(), "PENDING", None), (failed, "FAILURE", "KeyError: \x1b[2J'x'\nmore")):
             connection.execute(insert, {"id": task_id, "status": status, "error": error})
     done = millrace(database_url, "status", "--once")
-    assert "1 min 0" in done.output
+    assert re.search(r"1 min \d", done.output)
     assert "no worker is ready" in done.output
     assert str(failed) in done.output
     assert "KeyError" in done.output
@@ -101,7 +106,7 @@ def test_the_screen_refreshes_until_ctrl_c(platform: Platform) -> None:
 
     eventually(drawn_twice)
     process.send_signal(2)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     os.close(terminal)
     os.close(inside)
 

@@ -23,25 +23,25 @@ import sys
 from sqlalchemy import text
 from store.engine import WatchedEngine
 
-with WatchedEngine(sys.argv[1], seconds=1).begin() as connection:
+with WatchedEngine(sys.argv[1], seconds=float(sys.argv[3])).begin() as connection:
     connection.execute(text(sys.argv[2]))
 print("answered", flush=True)
 """
 
 
-def _run(database_url: str, statement: str) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-c", HANGS, database_url, statement]
+def _run(database_url: str, statement: str, seconds: float) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-c", HANGS, database_url, statement, str(seconds)]
     return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_process_whose_transaction_hangs_ends_and_says_why(database_url: str) -> None:
-    run = _run(database_url, "SELECT pg_sleep(50)")
+    run = _run(database_url, "SELECT pg_sleep(50)", 1)
     assert run.returncode == STUCK
     assert "transaction_hangs" in run.stdout + run.stderr
 
 
 def test_a_process_whose_transactions_are_answered_goes_on(database_url: str) -> None:
-    run = _run(database_url, "SELECT 1")
+    run = _run(database_url, "SELECT 1", 50)
     assert (run.returncode, run.stdout) == (0, "answered\n")
 
 

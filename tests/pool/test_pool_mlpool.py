@@ -71,7 +71,7 @@ def test_programs_written_for_the_public_package_run_unchanged(tmp_path: Path) -
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert ran.stdout.count("Function timed took ") == 2

@@ -63,7 +63,7 @@ def server(serve: Serve) -> Iterator[LoadTarget]:
     ready, over = threading.Event(), asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
     thread.start()
-    ready.wait(5)
+    ready.wait(60)
     try:
         yield LoadTarget.of(f"http://127.0.0.1:{port[0]}")
     finally:
@@ -72,7 +72,7 @@ def server(serve: Serve) -> Iterator[LoadTarget]:
         loop.close()
 
 
-def play(target: LoadTarget, rate: float, seconds: float, connections: int = 50, timeout: float = 5) -> Run:
+def play(target: LoadTarget, rate: float, seconds: float, connections: int = 50, timeout: float = 60) -> Run:
     made = shapes.make(RateOverTime("constant", rate, 0, seconds, 0), [SchedulePart("submit")], seed=1)
     return executor.play(made, target, connections=connections, timeout=timeout)
 

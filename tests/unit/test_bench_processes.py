@@ -6,22 +6,31 @@ import time
 
 import pytest
 
-from bench.processes import Watch
+from bench.processes import INTERVAL, Watch
+from tests.running import eventually
 
 BURN = "import time; end = time.process_time() + 0.6\nwhile time.process_time() < end: pass"
-PARENT = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {BURN!r}]); time.sleep(60)"
+CHILD = BURN + "\nprint(time.process_time(), flush=True); input()"
+PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}]); print(flush=True); input()"
 HOARD = "kept = bytearray(b'x' * 100_000_000); print(flush=True); input()"
 
 
 def test_what_a_child_burns_is_its_parents_though_it_has_ended() -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT]) as parent, Watch({"it": parent.pid}) as watch:
-        time.sleep(0.3)
-        deadline = time.monotonic() + 20
-        while watch.usage["it"].cpu_seconds < 0.4 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        time.sleep(0.5)
+    command = [sys.executable, "-c", PARENT]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent,
+        Watch({"it": parent.pid}) as watch,
+    ):
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        burned = float(parent.stdout.readline())
+        eventually(lambda: watch.usage["it"].cpu_seconds >= burned)
+        parent.stdin.write("\n")
+        parent.stdin.flush()
+        parent.stdout.readline()  # the child has ended
+        time.sleep(2 * INTERVAL)
         parent.kill()
-    assert 0.4 <= watch.usage["it"].cpu_seconds < 1.5
+    assert burned <= watch.usage["it"].cpu_seconds < 2 * burned
     assert watch.usage["it"].processes == 2
 
 

@@ -8,6 +8,12 @@ from console.shared import SharedLook, SharedLooks
 from console.task_rows import COLUMNS, chosen
 
 
+@pytest.fixture(autouse=True)
+def long_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no tick end during a test, however busy the machine is."""
+    monkeypatch.setattr("console.shared._GOOD", 3600)
+
+
 class Counted:
     """A look that takes a moment, and how often somebody looked."""
 

