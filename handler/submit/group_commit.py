@@ -7,7 +7,7 @@ messages wait already in a lane, its next chunk is held back to grow, as no work
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
@@ -79,7 +79,7 @@ class GroupCommit:
         self._repeated: list[_Pending] = []
         self.last_publish_failure: tuple[float, str] | None = None
         """When the latest publish failed (time.monotonic), and why; None: the latest succeeded."""
-        self._accepted: list[QueuedTask] = []
+        self._accepted: defaultdict[tuple[str, Lane], list[QueuedTask]] = defaultdict(list)
         self._queued: dict[tuple[str, Lane], int] = {}
         """Messages that waited in each lane when it was last looked at. Redis is asked again only if many."""
         self._lanes = lanes
@@ -110,7 +110,8 @@ class GroupCommit:
         self.publish_soon(s.task_id, Sharer(s.model, s.priority, s.client, job), s.n_inputs)
 
     def publish_soon(self, task_id: UUID, sharer: Sharer, n_inputs: int) -> None:
-        self._accepted.append(self._lanes.choose(task_id, sharer, n_inputs))
+        task = self._lanes.choose(task_id, sharer, n_inputs)
+        self._accepted[task.place].append(task)
         self._committed.set()
 
     async def run(self) -> None:
@@ -124,9 +125,9 @@ class GroupCommit:
         """Publish what is accepted and not published yet, within a bounded time. Call it after `run` has ended."""
         try:
             async with asyncio.timeout(DRAIN):
-                await self._publish(self._accepted)
+                await self._publish(self._take(list(self._accepted)))
         except TimeoutError:
-            log.warning("publish_abandoned", tasks=len(self._accepted))
+            log.warning("publish_abandoned")
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _commit_groups(self) -> None:
@@ -199,19 +200,19 @@ class GroupCommit:
 
     async def _ready(self) -> list[QueuedTask]:
         """Take what is to be published now: all but the tasks before which enough messages wait in their lane."""
-        for model, lane in {task.place for task in self._accepted if self._is_held(task)}:
+        for place in [place for place in self._accepted if self._queued.get(place, 0) >= ENOUGH]:
+            model, lane = place
             try:
-                waiting = await self._in_thread(self._sender.waiting, model, [lane])
-                self._queued[model, lane] = waiting[lane]
+                self._queued |= {place: (await self._in_thread(self._sender.waiting, model, [lane]))[lane]}
             except Exception as error:  # whatever it was: publishing goes on, and reports its own errors
                 log.warning("queue_unknown", model=model, error=str(error))
                 self._queued.clear()
-        ready = [task for task in self._accepted if not self._is_held(task)]
-        self._accepted = [task for task in self._accepted if self._is_held(task)]
-        return ready
+        if sum(map(len, self._accepted.values())) >= MAX_TASKS:
+            return self._take(list(self._accepted))
+        return self._take([place for place in self._accepted if self._queued.get(place, 0) < ENOUGH])
 
-    def _is_held(self, task: QueuedTask) -> bool:
-        return self._queued.get(task.place, 0) >= ENOUGH and len(self._accepted) < MAX_TASKS
+    def _take(self, places: Iterable[tuple[str, Lane]]) -> list[QueuedTask]:
+        return [task for place in places for task in self._accepted.pop(place)]
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
