@@ -154,7 +154,7 @@ def test_its_metrics_say_how_it_fares(
     start: Callable[..., Program], table: Table, engine: Engine, tmp_path: Path
 ) -> None:
     """The folder is a file for a while, as a place that refuses everything."""
-    fill(engine, table, DAY, 7)
+    fill(engine, table, today(engine) - DAY, 7)
     port, place = free_port(), tmp_path / "place"
     place.write_text("in the way")
 
