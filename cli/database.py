@@ -1,5 +1,9 @@
-"""Opens the database of the running platform for a command, or ends the command with a sentence that says why not."""
+"""Opens the database of the running platform for a command, or ends the command with a sentence that says why not.
 
+And says who runs it.
+"""
+
+import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +38,14 @@ def database(command: str) -> Iterator[Engine]:
         sys.exit(f"millrace {command}: DATABASE_URL: {error}")
     except DBAPIError as error:
         sys.exit(f"millrace {command}: {_explain(error)}")
+
+
+def login() -> str:
+    """Return who runs the command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
 
 
 def _explain(error: DBAPIError) -> str:

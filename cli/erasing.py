@@ -14,8 +14,9 @@ from cli.cached_outputs import CachedOutputs
 from cli.exported_days import Exports
 from cli.held_inputs import Person, erase_held, held
 from registry.prediction_tables import changing
-from store import deleted_days, erasing, erasures, old_jobs, old_outcomes, transitions
+from store import deleted_days, erasing, erasures, old_jobs, old_outcomes, task_events, transitions
 from store.erasing import ErasedRows
+from store.task_events import Actor, TaskEvent
 
 log = structlog.get_logger("forget")
 
@@ -58,7 +59,8 @@ def erase(
         erasure = erasures.begin(connection, person.model, *author)
     for task_id in waiting:
         with engine.begin() as connection:
-            transitions.cancel(connection, task_id, None, any_clients=True)
+            if transitions.cancel(connection, task_id, None, any_clients=True):
+                task_events.note(connection, TaskEvent.CANCELLED, Actor(None, author.by), [task_id])
     erased = Erased(failed=erase_held(engine, person, erasure))
     erased.predictions, erased.tasks = _erase_predictions(engine, person, erasure, cached, exported=exports is not None)
     with engine.begin() as connection:

@@ -8,9 +8,12 @@ from uuid import UUID
 
 import click
 from millrace_client.cli.encoding import print_anything
+from sqlalchemy import Connection
 
-from cli.database import database
-from store import timestamps, transitions
+from cli.database import database, login
+from store import task_events, timestamps, transitions
+from store.states import Status
+from store.task_events import Actor, TaskEvent
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -38,17 +41,30 @@ def replay(task_ids: tuple[UUID, ...], failed: bool, since: datetime | None, mod
     """Have failed tasks scored once more; their inputs were kept, and their attempts begin anew."""
     if failed == bool(task_ids) or failed != (since is not None) or (model and not failed):
         raise click.UsageError("give task ids, or --failed with --since")
+    actor = Actor(None, login())
     with database("replay") as engine, engine.begin() as connection:
         if since is not None:
-            count = transitions.replay_failed(connection, since=since, model=model)
-            refused: list[UUID] = []
+            replayed, event = _replay_failed(connection, since, model, actor)
         else:
-            replayed = transitions.replay_these(connection, task_ids)
-            count, refused = len(replayed), [task_id for task_id in task_ids if task_id not in replayed]
+            replayed, event = transitions.replay_these(connection, task_ids), None
+        task_events.note(connection, TaskEvent.REPLAYED, actor, replayed, part_of=event)
+    refused = [task_id for task_id in task_ids if task_id not in replayed]
+    count = len(replayed)
     click.echo(f"{count} task{'s'[: count != 1]} will be scored again within seconds")
     for task_id in refused:
         click.echo(f"{task_id} is no failed task", err=True)
     sys.exit(1 if refused else 0)
+
+
+def _replay_failed(
+    connection: Connection, since: datetime, model: str | None, actor: Actor
+) -> tuple[set[UUID], int | None]:
+    """Return the ids of the tasks that wait again, and the event of all of them."""
+    replayed = transitions.replay_failed(connection, since=since, model=model)
+    if not replayed:
+        return replayed, None
+    asked = {"status": Status.FAILURE, "failed_since": since.isoformat(), **({"model": model} if model else {})}
+    return replayed, task_events.note_many(connection, TaskEvent.REPLAYED, actor, len(replayed), filter_=asked)
 
 
 if __name__ == "__main__":

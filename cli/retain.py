@@ -49,8 +49,8 @@ class DayReport:
 def retain(dry_run: bool, every: timedelta | None, as_json: bool) -> None:
     """Delete predictions and ended tasks that are older than PREDICTION_RETENTION_DAYS, whole days (UTC) at a time.
 
-    Evaluations, drift and reports of the gate go after EVALUATION_RETENTION_DAYS, the newest of each excepted; webhooks
-    about models 30 days after they were delivered or given up.
+    Evaluations, drift and reports of the gate go after EVALUATION_RETENTION_DAYS, the newest of each excepted; so do
+    bulk replays and cancels. Webhooks about models go 30 days after they were delivered or given up.
     """
     logs.configure(logs.LogSettings())
     settings = RetentionSettings()

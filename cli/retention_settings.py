@@ -65,7 +65,7 @@ class RetentionSettings(BaseSettings):
         ge=SHORTEST,
         le=MOST,
         description="days after which `millrace retain` deletes live evaluations, drift and reports of the gate; the "
-        "newest of each stays, and a report on which a promotion rests",
+        "newest of each stays, and a report on which a promotion rests; bulk replays and cancels go, too",
     )
 
     @field_validator("prediction_retention_days")

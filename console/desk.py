@@ -13,7 +13,7 @@ from console.page import Visit
 from console.session import LASTS
 from handler.problems import ProblemKind, RequestRefused
 from handler.submit.outcomes import Declared, declared
-from handler.triage.filters import FILTERED, OPERATORS, PLACE, condition
+from handler.triage.filters import FILTERED, OPERATORS, PLACE, ROW, condition
 from handler.triage.leases import reviewed
 from serving.contract import Spec
 from store.holdings import Reviewer
@@ -72,7 +72,7 @@ async def reviewable(visit: Visit) -> list[str]:
 def filter_of(spec: Spec, stated: Mapping[str, str]) -> dict[str, Any]:
     """Return the API's filter: `field=value` is a value, `field.ge=value` a bound. What cannot be stays as it is."""
     columns = (*spec.input_columns, *spec.output_columns)
-    kinds: dict[str, str] = {name: kind for name, (_, kind) in PLACE.items()}
+    kinds: dict[str, str] = {name: kind for name, (_, kind) in (ROW | PLACE).items()}
     kinds |= {spec.public_names[column.name]: column.kind for column in columns}
     found: dict[str, Any] = {}
     for parameter, value in stated.items():

@@ -1,4 +1,7 @@
-"""Score a whole file: it becomes a job of the API, whose progress a page shows and whose rows it offers to download."""
+"""Score a whole file: it becomes a job of the API, whose progress a page shows and whose rows it offers to download.
+
+The same page shows how far a job is that replays or cancels tasks (bulk.py makes it).
+"""
 
 from functools import partial
 from urllib.parse import urlencode
@@ -11,7 +14,7 @@ from console import live
 from console.live import Part
 from console.page import Answer, Visit
 from handler.answer import jobs as answers
-from handler.answer.jobs import JobState, JobStatus
+from handler.answer.job_bodies import JobState, JobStatus
 from handler.auth.caller import CHANGERS
 from handler.http.body import FORM, content_type
 from handler.http.parameters import id_in
@@ -20,6 +23,7 @@ from handler.problems import ProblemKind, RequestRefused
 from handler.routes import job_results
 from handler.routes import jobs as api
 from handler.submit.reading import ARROW, CSV, NDJSON, TSV
+from store.job_tables import JobKind
 
 DOWNLOADS = {"csv": CSV, "ndjson": NDJSON, "arrow": ARROW}
 
@@ -50,8 +54,10 @@ async def upload(visit: Visit) -> Response:
 async def job(visit: Visit) -> Response:
     """Show how far a job is, and offer what is scored."""
     job_id = id_in(visit.request, "job_id")
-    part = _drawn(visit, await answers.state_of(visit.services, job_id, visit.caller))
-    return visit.render("job.html", here="try", part=part.html, ended=part.ended, job_id=job_id)
+    state = await answers.state_of(visit.services, job_id, visit.caller)
+    part = _drawn(visit, state)
+    here = "try" if state.kind == JobKind.FILE else "tasks"
+    return visit.render("job.html", here=here, kind=state.kind, part=part.html, ended=part.ended, job_id=job_id)
 
 
 async def live_job(visit: Visit) -> Response:
@@ -68,15 +74,20 @@ async def _part(visit: Visit, job_id: UUID) -> Part:
 
 
 def _drawn(visit: Visit, state: JobState) -> Part:
-    ended = state.status in (JobStatus.DONE, JobStatus.CANCELLED)
-    html = visit.html(
-        "job_part.html", job=state, ended=ended, may_change=visit.caller.role in CHANGERS, downloads=list(DOWNLOADS)
-    )
-    return Part(html, ended)
+    shared = {
+        "job": state,
+        "ended": state.status in (JobStatus.DONE, JobStatus.CANCELLED),
+        "may_change": visit.caller.role in CHANGERS,
+    }
+    if state.filter is None:
+        html = visit.html("job_part.html", **shared, downloads=list(DOWNLOADS))
+    else:
+        html = visit.html("bulk_part.html", **shared, filter=state.filter)
+    return Part(html, bool(shared["ended"]))
 
 
 async def cancel(visit: Visit) -> Response:
-    """Cancel a job that has not ended."""
+    """Cancel a job that has not ended, or stop one that replays or cancels tasks."""
     await api.cancel_job(visit.request, visit.services, visit.caller.client)
     return visit.go_to(f"/console/job/{id_in(visit.request, 'job_id')}")
 

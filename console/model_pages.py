@@ -66,7 +66,9 @@ async def model(visit: Visit) -> Response:
 async def promote(visit: Visit) -> Response:
     """Make a version live."""
     name = await versions.known_name(visit.services, visit.request.path_params["model"])
-    asked = validation.model_of(Promotion, await _form(visit))
+    form = await _form(visit)
+    excepted = [stripped for line in form.pop("excepted", "").splitlines() if (stripped := line.strip())]
+    asked = validation.model_of(Promotion, {**form, "excepted": excepted})
     await versions.make_live(visit.services, name, asked, visit.caller.client or versions.ANONYMOUS)
     return visit.go_to(f"/console/models/{name}")
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from console import (
     bulk,
+    changes,
     files,
     image_file,
     keys,
@@ -41,7 +42,7 @@ def console_operations(password: str) -> list[Operation]:
             for path, answer in given
         ]
 
-    seen = [now, task_list, task_page, model_pages, workers, files]
+    seen = [now, task_list, changes, task_page, model_pages, workers, files]
     return [
         operation("GET", "/", now.home(console)),
         *(one for room in seen for one in entries("GET", room.PAGES, EVERY_ROLE)),

@@ -13,6 +13,7 @@ from handler.answer.tasks import summary
 from handler.auth.caller import CHANGERS
 from handler.http.parameters import Time, validated
 from handler.problems import ProblemKind, RequestRefused
+from handler.submit.bulk_jobs import LIMIT
 from serving.contract import NO_NUL
 from store.states import Status
 
@@ -48,8 +49,6 @@ class ShownTasks(BaseModel):
     id: Annotated[UUID | None, _EMPTY] = None
     key: _Text = None
     before: Annotated[UUID | None, _EMPTY] = None
-    changed: Annotated[int | None, _EMPTY] = Field(default=None, ge=0, le=2**31)
-    """How many tasks a button has just replayed or cancelled."""
 
 
 async def tasks(visit: Visit) -> Response:
@@ -117,11 +116,12 @@ def _page(visit: Visit, shown: list[dict[str, Any]], *, total: int, more: dict[s
         today=urlencode({"status": str(Status.FAILURE), "submitted_after": f"{datetime.now(UTC):%Y-%m-%d}T00:00Z"}),
         of_client=_of_client(visit.request.query_params),
         may_change=visit.caller.role in CHANGERS,
+        bulk_limit=f"{LIMIT:,}",
     )
 
 
 def _stated(given: Any) -> dict[str, str]:
-    return {name: value for name, value in given.items() if value.strip() and name != "changed"}
+    return {name: value for name, value in given.items() if value.strip()}
 
 
 def _of_client(given: Any) -> str:

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from starlette.responses import Response
 
 from console import live, model_shadow
+from console.changes import who
 from console.live import Part
 from console.page import Answer, Visit
 from console.remedies import remedy_of
@@ -16,8 +18,11 @@ from handler.answer.tasks import masked_error
 from handler.auth.caller import CHANGERS
 from handler.http.parameters import id_in
 from handler.routes import tasks as api
-from store import task_story
+from store import task_events, task_story
 from store.states import FINAL, Priority, Status
+
+CHANGES_SHOWN = 20
+"""Replays and cancels of one task that its page shows, the latest."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ async def _part(visit: Visit, task_id: UUID, drawn: DrawnRows) -> Part:
     task = await visit.services.tasks.read_summary(task_id, visit.caller)
     async with visit.services.engine.connect() as connection:
         story = await task_story.story(connection, task_id)
+        changes = await task_events.of_task(connection, task_id, CHANGES_SHOWN)
     ended = task["status"] in FINAL and (story is None or story.callback_due_at is None)
     html = visit.html(
         "task_part.html",
@@ -78,6 +84,8 @@ async def _part(visit: Visit, task_id: UUID, drawn: DrawnRows) -> Part:
         others=await model_shadow.of_task(visit, task_id) if task["status"] == Status.SUCCESS else [],
         most_others=model_shadow.OF_TASK,
         masked_error=masked_error,
+        changes=changes,
+        who=partial(who, visit),
         may_change=visit.caller.role in CHANGERS,
     )
     return Part(html, ended)

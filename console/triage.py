@@ -49,7 +49,7 @@ async def models(visit: Visit) -> Response:
 
 
 async def desk(visit: Visit) -> Response:
-    """Show what the reviewer holds, the first of it open. Nothing is leased by looking."""
+    """Show what the reviewer holds, open what he saw last. Nothing is leased by looking."""
     return await _page(visit, await desk_of(visit))
 
 
@@ -139,13 +139,15 @@ async def _values(visit: Visit, asked: Desk, have: set[int]) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat()
     shared = {"desk": asked, "spec": asked.model.spec, "rules": asked.model.rules, "now": now}
     if asked.reviewer is None:
-        return {**shared, "predictions": [], "inputs": {}, "parts": {}, "others": 0, "last": None, "last_input": None}
+        nothing: dict[str, Any] = {"predictions": [], "open": None, "inputs": {}, "parts": {}}
+        return {**shared, **nothing, "others": 0, "last": None, "last_input": None}
     found = await holding(visit.services, asked.model, asked.reviewer)
     mine: Sequence[HeldPrediction] = [one for one in found.held if one.filter == asked.filter]
     new = [one for one in mine if one.lease not in have]
     return {
         **shared,
         "predictions": new,
+        "open": _open(mine),
         "inputs": {
             one.lease: images.drawn(asked.model.spec, one.place.task_id, one.place.position, one.input) for one in new
         },
@@ -154,6 +156,12 @@ async def _values(visit: Visit, asked: Desk, have: set[int]) -> dict[str, Any]:
         "last": found.last,
         "last_input": found.last_input,
     }
+
+
+def _open(held: Sequence[HeldPrediction]) -> int | None:
+    """Return the lease that was displayed last, or the first of all: whoever loads the page again sees the same."""
+    seen = [(one.shown_until, one.lease) for one in held if one.shown_until is not None]
+    return max(seen)[1] if seen else held[0].lease if held else None
 
 
 async def _parts(visit: Visit, asked: Desk, held: Sequence[HeldPrediction]) -> dict[int, list[tuple[str, float]]]:

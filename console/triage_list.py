@@ -10,7 +10,9 @@ from console.page import Answer, Visit
 from handler.auth.caller import LEADS, REVIEWERS
 from handler.http.parameters import id_in
 from handler.problems import ProblemKind, RequestRefused
+from handler.triage.filters import ROW
 from handler.triage.queue import QueuedPrediction, hides_scores, queue
+from serving.contract import Spec
 from store.triage_pool import Reviewable
 
 PAGE = 20
@@ -50,7 +52,9 @@ async def _page(visit: Visit, after: Reviewable | None) -> Response:
         may_lead=visit.caller.role in LEADS,
         key=key,
         names=[name for name in names if name != key][:FIELDS],
-        rows=[(images.drawn(spec, one.place.task_id, one.place.position, one.input), _open(one, key)) for one in shown],
+        rows=[
+            (images.drawn(spec, one.place.task_id, one.place.position, one.input), _open(one, spec)) for one in shown
+        ],
         reports=shown,
         hidden=hides_scores(visit.services.settings),
         more=_address(asked, shown[-1].place) if len(found) > PAGE else None,
@@ -58,12 +62,17 @@ async def _page(visit: Visit, after: Reviewable | None) -> Response:
     )
 
 
-def _open(one: QueuedPrediction, key: str | None) -> str | None:
-    """Return the filter by which the desk has this report alone; None for one without a key of the caller's."""
+def _open(one: QueuedPrediction, spec: Spec) -> str | None:
+    """Return the filter by which the desk has this report alone: the caller's own key, or else the report's place.
+
+    None for one without a key, of a model with fields that have the names of a place's.
+    """
+    key = spec.public_names[spec.key] if spec.key else None
     value = one.input[key] if key else None
-    if key is None or value is None or str(value).strip() != str(value) or value == "":  # as an address cannot ask
-        return None
-    return urlencode({key: value})
+    if key is not None and value not in (None, "") and str(value).strip() == str(value):  # or an address cannot ask it
+        return urlencode({key: value})
+    taken = ROW.keys() & set(spec.public_names.values())
+    return None if taken else urlencode(one.place._asdict())
 
 
 def _address(asked: Desk, last: Reviewable) -> str:

@@ -19,6 +19,7 @@ from devstack.unprivileged import Account, hand_over
 
 START_SECONDS = 60  # a start after a crash replays up to max_wal_size of log first
 STOP_SECONDS = 15
+TAKE_SECONDS = 1  # a child that another thread has just forked keeps our lock until it becomes its program
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}  # no PGPORT, no LD_LIBRARY_PATH of the caller
 
 # Reads until our end of the pipe closes, which a kill -9 cannot prevent. PR_SET_PDEATHSIG would do so on Linux only,
@@ -57,20 +58,29 @@ class ServerProcess:
 def take(folder: Path) -> IO[str]:
     """Take the folder for this run until the returned file closes, at the latest when this process ends."""
     lock = (folder / "lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        holder = lock.read()
-        lock.close()
-        raise AlreadyRunning(
-            f"another run (process {holder or 'unknown'}) uses {folder}: stop that one first, "
-            "or choose another folder: MILLRACE_FOLDER=… make up"
-        ) from None
+    deadline = time.monotonic() + TAKE_SECONDS
+    while not _lock(lock):
+        if time.monotonic() > deadline:
+            lock.seek(0)
+            holder = lock.read()
+            lock.close()
+            raise AlreadyRunning(
+                f"another run (process {holder or 'unknown'}) uses {folder}: stop that one first, "
+                "or choose another folder: MILLRACE_FOLDER=… make up"
+            )
+        time.sleep(0.01)
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
+
+
+def _lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def stop_leftovers(data: Path, program: str, stop_signal: signal.Signals) -> None:

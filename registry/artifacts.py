@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 
 import structlog
 from pydantic import Field
@@ -12,14 +12,19 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Connection
 
 from registry.versions import ModelVersion
-from serving import artifact
+from serving import artifact, scratch
 from serving.artifact import MANIFEST, Artifact, ArtifactMissing, ArtifactTampered
+from serving.scratch import Scratch
 from store import models
 
 log = structlog.get_logger(__name__)
 
 KEPT = 3
 """Versions of a model that the folder keeps: the live one, the one before, and one that is tried."""
+
+
+FETCHING = ".fetching"
+"""The folder within, on the same disk, in which files are until all of a version are there."""
 
 
 class ArtifactSettings(BaseSettings):
@@ -35,8 +40,7 @@ class ArtifactCache:
     def __init__(self, folder: Path) -> None:
         """Use this folder, which nobody else may write to. Raises PermissionError where somebody else may."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-        if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        if not scratch.is_own(folder):
             raise PermissionError(f"{folder} can be written by others; set MODEL_CACHE to a folder of your own")
         self._folder = folder
 
@@ -62,8 +66,8 @@ class ArtifactCache:
                 shutil.rmtree(found.path)
         place = self._place(version)
         place.parent.mkdir(mode=0o700, exist_ok=True)
-        with TemporaryDirectory(dir=self._folder, prefix=".fetch-") as scratch:
-            made = Path(scratch) / "made"
+        with Scratch(self._folder / FETCHING) as fetching:
+            made = fetching.path / "made"
             made.mkdir()
             for name, sha256 in version.manifest["sha256"].items():
                 _write(connection, made / name, bytes.fromhex(sha256), version)

@@ -5,7 +5,7 @@ other.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from math import inf
 from time import monotonic
@@ -65,7 +65,7 @@ class Rescue:
         self._patience = timedelta(seconds=settings.republish_after_seconds)
         self._starving = timedelta(seconds=settings.starving_after_seconds)
         self._queues = Queues(sender, registry)
-        self._jobs = Jobs(self._steps, lambda tasks: self._queues.publish(tasks, alone=False))
+        self._jobs = Jobs(self._steps, lambda tasks: self._queues.publish(tasks, alone=False), self._announce)
         self._starvation = Starvation(settings.starving_after_seconds)
         self._gap = 2 * timedelta(seconds=settings.rescue_interval_seconds) + LATE
         self._away = False
@@ -228,7 +228,7 @@ class Rescue:
         for task_id in failed:
             log.error("task_failed", task_id=str(task_id), reason="its worker was lost too often")
 
-    def _announce(self, task_ids: list[UUID]) -> None:
+    def _announce(self, task_ids: Collection[UUID]) -> None:
         try:
             if task_ids:
                 self._sender.announce(task_ids)

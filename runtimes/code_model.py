@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import IO, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from runtimes import code_host, environment
 from serving.artifact import MADE, Artifact
 from serving.contract import Columns, ModelAway
+from serving.scratch import Scratch
 
 MAX_FRAME = 2**30
 """Bytes of one answer."""
@@ -56,6 +57,11 @@ class HostAway(CodeFailed, ModelAway):
 
 class HostEnded(CodeFailed):
     """The process ended, or wrote what is no answer."""
+
+
+def scratch_folder() -> Path:
+    """Return where this machine's models that are code have their folders to work in."""
+    return Path(gettempdir()) / f"millrace-code-{os.getuid()}"
 
 
 class _Channel:
@@ -97,13 +103,13 @@ class _Child:
     """A host that is a child of this process, with a folder of its own to work in."""
 
     def __init__(self, folder: Path, python: Path) -> None:
-        self._scratch = TemporaryDirectory(prefix="millrace-code-")
+        self._scratch = Scratch(scratch_folder())
         self._process = subprocess.Popen(
             [str(python), "-I", str(Path(code_host.__file__).resolve()), str(folder.resolve())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=self._scratch.name,
-            env=_environment(self._scratch.name),
+            cwd=self._scratch.path,
+            env=_environment(str(self._scratch.path)),
             start_new_session=True,
         )
         assert self._process.stdin is not None  # noqa: S101
@@ -115,7 +121,7 @@ class _Child:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self.channel.close()
-        self._scratch.cleanup()
+        self._scratch.close()
 
 
 class _Container:

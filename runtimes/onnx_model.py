@@ -12,6 +12,7 @@ from runtimes.tabular import TabularOptions, numbers, options_of, outputs
 from serving import onnx
 from serving.artifact import Artifact
 from serving.contract import Columns
+from serving.external_data import ExternalDataRefused
 
 FILE = "model.onnx"
 
@@ -26,7 +27,10 @@ _TYPES: dict[str, tuple[FeatureKind, Any]] = {
 
 def describe(file: Path) -> Description:
     """Return what the model says, and what it gives for one row of zeros. Raises NotSupported."""
-    session = onnx.session(file)
+    try:
+        session = onnx.session(file)
+    except ExternalDataRefused as refused:
+        raise NotSupported(str(refused)) from None
     inputs = session.get_inputs()
     if unknown := [one.type for one in inputs if one.type not in _TYPES]:
         raise NotSupported(f"it has an input of {unknown[0]}; export it with inputs of float, double, int64 or string")

@@ -43,6 +43,9 @@ REMOTE = "remote"
 
 MANIFEST = "manifest.json"
 
+EXTERNAL_DATA = "external_data"
+"""In a manifest: the files that hold tensors of an ONNX model, by the names that it gives them; any suffix will do."""
+
 MADE = ("golden.jsonl", "evaluation.json")
 """Files that are made of the others when a version is added, on whichever machine."""
 
@@ -87,11 +90,12 @@ def verify(artifact: Artifact) -> None:
     recorded = artifact.manifest["sha256"]
     runtime = artifact.manifest.get("runtime")
     formats = FORMATS | {PROGRAMS[runtime]} if runtime in PROGRAMS else FORMATS
+    external = artifact.manifest.get(EXTERNAL_DATA, ())
     for file in filter(Path.is_file, artifact.path.rglob("*")):
         name = file.relative_to(artifact.path).as_posix()
         if name != MANIFEST and name not in recorded:
             raise ArtifactTampered(f"{file} is not in the manifest")
-        if file.suffix not in formats and runtime != CODE:
+        if file.suffix not in formats and runtime != CODE and name not in external:
             raise UnsafeFormat(f"{file}: only {', '.join(sorted(formats))} are allowed")
         if runtime not in (CODE, *PROGRAMS) and (kind := programs.kind_of(file)) is not None:
             raise UnsafeFormat(f"{file}: its content is a {kind}, which could be a program, whatever its name says")

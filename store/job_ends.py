@@ -110,12 +110,13 @@ def finish(connection: Connection, *, limit: int) -> list[UUID]:
 _ABANDON = text("""
 UPDATE jobs SET cancelled_at = now(), closed_at = now()
 WHERE id IN (
-    SELECT id FROM jobs WHERE closed_at IS NULL AND created_at < now() - :age LIMIT :limit FOR UPDATE SKIP LOCKED
+    SELECT id FROM jobs WHERE kind = 'file' AND closed_at IS NULL AND created_at < now() - :age
+    LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 RETURNING id
 """)
 
 
 def abandon(connection: Connection, *, older_than: timedelta, limit: int) -> list[UUID]:
-    """Close jobs that nobody has closed for so long, and return their ids: no part can come any more."""
+    """Close jobs of files that nobody has closed for so long, and return their ids: no part can come any more."""
     return list(connection.execute(_ABANDON, {"age": older_than, "limit": limit}).scalars())

@@ -65,7 +65,8 @@ ON CONFLICT (client, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHI
 """)
 _CALL_BACK = text("INSERT INTO event_webhooks (job_id, client, url) VALUES (:id, :client, :callback_url)")
 _ORIGINAL = text("""
-SELECT jobs.id, model, on_invalid, url AS callback_url FROM jobs LEFT JOIN event_webhooks ON job_id = jobs.id
+SELECT jobs.id, kind, model, on_invalid, url AS callback_url, filter, task_limit
+FROM jobs LEFT JOIN event_webhooks ON event_webhooks.job_id = jobs.id LEFT JOIN bulk_jobs ON bulk_jobs.job_id = jobs.id
 WHERE idempotency_key = :idempotency_key AND jobs.client IS NOT DISTINCT FROM :client
 """)
 

@@ -1,5 +1,7 @@
 """What retention does to what the learning loop has found: evaluations, drift, the gate's reports, and news of these.
 
+Jobs that replayed or cancelled tasks are as old; those of files go after their tasks (old_jobs.py).
+
 The newest finding of each thing stays, however old it is, and so does a report on which a promotion may rest: events
 are never deleted. Explanations go with their predictions (old_outcomes.py).
 """
@@ -51,6 +53,8 @@ _OLD: Mapping[str, str] = {
                 AND e.at BETWEEN f.made_at AND f.made_at + interval '{VALID_DAYS} days'
         )
     """,
+    "jobs": f"f.kind <> 'file' AND f.finished_at < now() - {_AGE}",
+    "task_events": f"f.task_id IS NULL AND f.job_id IS NULL AND f.at < now() - {_AGE}",
     "event_webhooks": f"""
         f.job_id IS NULL AND f.due_at IS NULL
             AND coalesce(f.delivered_at, f.given_up_at) < now() - interval '{TOLD_DAYS} days'

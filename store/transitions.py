@@ -21,8 +21,7 @@ from store.rescue_rounds import GRACE
 from store.states import EXPIRED, FAILURE, PENDING, REVOKED, STARTED, SUCCESS, Status, Transition
 
 UNCOUNTED = "attempt_base + 1"  # for the release before, which limits `attempt - attempt_base`; goes with the column
-PUBLISHED = {"published_at": "now()", "needs_message": "false"}
-LEASED = {"lease_until": "now() + :lease"}
+PUBLISHED, LEASED = {"published_at": "now()", "needs_message": "false"}, {"lease_until": "now() + :lease"}
 CLEARED = dict.fromkeys(("error", "faults", "started_at", "finished_at", "model_version"), "NULL")
 
 # By whom, from which states, to which, and what it sets beside `status`, `finished_at` and `lease_until`.
@@ -196,6 +195,14 @@ def cancel(connection: Connection, task_id: UUID, client: str | None, *, any_cli
     return connection.scalar(_CANCEL, {"id": task_id, "client": client, "any": any_clients}) is not None
 
 
+_CANCEL_THESE = text(_without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE id = ANY(:ids) AND {CANCEL.allowed}"))
+
+
+def cancel_these(connection: Connection, task_ids: Sequence[UUID], client: str | None) -> set[UUID]:
+    """Cancel those of these tasks, whoever's they are, that have not ended, and return their ids."""
+    return set(connection.execute(_CANCEL_THESE, {"ids": list(task_ids), "client": client}).scalars())
+
+
 _JOB = "id IN (SELECT task_id FROM job_parts WHERE job_id = :id ORDER BY task_id)"
 _CANCEL_JOB = text(_without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE {_JOB} AND {CANCEL.allowed}"))
 
@@ -206,7 +213,8 @@ def cancel_job(connection: Connection, job_id: UUID, client: str | None) -> list
 
 
 # In a statement of its own: whoever waited for retention, which locks the task too, must see that its inputs are gone.
-_LOCK = f"SELECT FROM tasks WHERE {{which}} AND {REPLAY.allowed} FOR UPDATE"
+# NO KEY, because a deliverer that writes a callback twice in a transaction locks the task's key: FOR UPDATE deadlocked.
+_LOCK = f"SELECT FROM tasks WHERE {{which}} AND {REPLAY.allowed} FOR NO KEY UPDATE"
 _REPLAY = f"""
 WITH replayed AS (
     UPDATE tasks SET {REPLAY.sets}
@@ -230,10 +238,10 @@ def replay_these(connection: Connection, task_ids: Sequence[UUID]) -> set[UUID]:
     return {task.task_id for task in _replay(connection, "id = ANY(:ids)", {"ids": list(task_ids)}, published=False)}
 
 
-def replay_failed(connection: Connection, *, since: datetime, model: str | None) -> int:
-    """Let the tasks that have failed since then wait again, for rescue to publish, and return how many."""
+def replay_failed(connection: Connection, *, since: datetime, model: str | None) -> set[UUID]:
+    """Let the tasks that have failed since then wait again, for rescue to publish, and return their ids."""
     which = "finished_at >= :since AND (CAST(:model AS text) IS NULL OR model = :model)"
-    return len(_replay(connection, which, {"since": since, "model": model}, published=False))
+    return {task.task_id for task in _replay(connection, which, {"since": since, "model": model}, published=False)}
 
 
 def _replay(connection: Connection, which: str, values: Mapping[str, Any], *, published: bool) -> list[WaitingTask]:

@@ -66,3 +66,13 @@ def broken(folder: Path, version: str) -> NewVersion:
 def _new(made: Path, version: str) -> NewVersion:
     files = {file.name: file for file in made.iterdir()}
     return NewVersion("report_scorer", TABLE, runtime=f"{CODE}report_scorer", schema=None, files=files, version=version)
+
+
+def misremembered(folder: Path, version: str) -> NewVersion:
+    """Make a version that loads, and whose golden rows have other scores than it gives."""
+    new = recalibrated(folder, version, 2.0)
+    golden = new.files["golden.jsonl"]
+    rows = [json.loads(line) for line in golden.read_text().splitlines()]
+    rows[1]["output"]["score"] = 1 - rows[1]["output"]["score"]
+    golden.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return new

@@ -60,6 +60,7 @@ LONG = frozenset(
         "test_pool_metrics",
         "test_pool_package",
         "test_pool_storm",
+        "test_pool_versions",
         "test_redis_user",
         "test_release_before",
         "test_remote_model",
@@ -70,8 +71,10 @@ LONG = frozenset(
         "test_soak",
         "test_sql_command",
         "test_submit_command",
+        "test_tensors_beside",
         "test_turns",
         "test_versions_over_http",
+        "test_widened",
     ]
 )
 """The files that `make test-long` runs, beside all of tests/e2e."""

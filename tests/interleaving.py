@@ -89,6 +89,7 @@ def every_interleaving(
                 side.begin(transaction)
             while not all(side.over for side in sides):
                 free = [number for number, side in enumerate(sides) if not side.over and not side.blocked]
+                assert free, f"deadlock: each waits for the other, after {taken}"
                 chosen = prefix[len(taken)] if len(taken) < len(prefix) else free[0]
                 if len(taken) >= len(prefix):
                     todo += [(*taken, other) for other in free[1:]]

@@ -155,7 +155,7 @@ class Operation(NamedTuple):
 
     @property
     def on_claim(self) -> bool:
-        return self.holds and self.name != "claim"
+        return self.holds and not self.name.endswith("claim")
 
     def possible(self, held: Held) -> bool:
         return not self.holds or self.on_claim == (self.by in held)
@@ -213,6 +213,12 @@ def take_back_after_outage(connection: Connection) -> None:
 def claim_delivery(connection: Connection) -> DueWebhook | None:
     due = webhooks.claim(connection, lease=HOUR, limit=9)
     return due[0] if due else None
+
+
+def sweep_and_claim(connection: Connection) -> DueWebhook | None:
+    """Do as a deliverer's round does, in one transaction."""
+    webhooks.sweep(connection)
+    return claim_delivery(connection)
 
 
 def deliver(connection: Connection, held: DueWebhook) -> None:

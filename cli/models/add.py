@@ -27,6 +27,7 @@ from registry.inspection import inspect as read
 from registry.inspection.code import Predict
 from registry.prediction_tables import changing
 from registry.rewriting import Rewrite, perform
+from serving.artifact import EXTERNAL_DATA
 from serving.schema import ModelSchema, SchemaField, spec_of
 from serving.training import write_golden, write_json
 
@@ -140,6 +141,7 @@ def new_version(proposal: ModelProposal, folder: Path) -> NewVersion:
             "schema": msgspec.to_builtins(proposal.schema),
             "options": proposal.options,
             "golden_source": proposal.golden_source,
+            **({EXTERNAL_DATA: sorted(proposal.external_data)} if proposal.external_data else {}),
         },
         evaluation=evaluation,
     )
@@ -156,7 +158,7 @@ def _print(proposal: ModelProposal) -> None:
     facts = {
         "model": proposal.name,
         "runtime": proposal.runtime,
-        "files": ", ".join(proposal.files),
+        "files": ", ".join([*list(proposal.files)[:5], *(["…"] if len(proposal.files) > 5 else [])]),
         "table": f"{proposal.name}_predictions, and the view {proposal.name}_rows",
         "trust": _TRUST[proposal.trust],
         "golden rows": f"{len(proposal.golden)}, {_GOLDEN[proposal.golden_source]}" if proposal.golden else "none yet",

@@ -1,6 +1,5 @@
 """`millrace models promote | shadow | rollback | retire`: moves a version to another state; who did it, and why."""
 
-import getpass
 import sys
 import time
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from cli.database import database
+from cli.database import database, login
 from cli.models import judge
 from registry import administration, versions
 from registry import gate as registry_gate
@@ -21,16 +20,9 @@ PATIENCE = 10.0
 """Seconds that a command waits for a worker to load what it has made live; it takes two or three."""
 
 
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
-
-
 def who_and_why(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options --by, --reason and --yes."""
-    command = click.option("--by", default=_login, show_default="your login name", help="Who does it.")(command)
+    command = click.option("--by", default=login, show_default="your login name", help="Who does it.")(command)
     command = click.option("--reason", help="Why; a terminal asks for it.")(command)
     return click.option("--yes", is_flag=True, help="Ask nothing.")(command)
 

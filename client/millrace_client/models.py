@@ -81,15 +81,18 @@ class Model:
 class Job:
     """How far a job is.
 
-    `rows` has the numbers of those received, waiting, scored, rejected, failed, and deleted since.
+    `rows` has, of a file, the numbers of those received, waiting, scored, rejected, failed, and deleted since; `tasks`
+    has, of a job that replays or cancels, the numbers of those matched, waiting, done, left alone, and its limit.
     """
 
     job_id: str
     status: str
-    model: str
+    model: str | None
     parts: int
     rows: Mapping[str, int]
     created_at: datetime
+    kind: str = "file"
+    tasks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -102,8 +105,10 @@ class Job:
             status=body["status"],
             model=body["model"],
             parts=body["parts"],
-            rows=body["rows"],
+            rows=body["rows"] or {},
             created_at=datetime.fromisoformat(body["created_at"]),
+            kind=body.get("kind", "file"),
+            tasks=body.get("tasks") or {},
         )
 
 

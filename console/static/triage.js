@@ -9,10 +9,10 @@
   const note = document.getElementById("note"), begin = document.getElementById("begin");
   const articles = () => [...desk.querySelectorAll("article")];
   const leaseOf = (article) => article.dataset.lease;
-  const known = new Set(), loadedAt = new Map(), shown = new Set(), decided = [], queue = [];
-  let current = null, sending = false;
+  const known = new Set(), loadedAt = new Map(), decided = [], queue = [];
+  let current = null, shown = null, sending = false;
 
-  const storage = (use) => { try { return use(localStorage); } catch { return null; } };
+  const storage = (use, where = "localStorage") => { try { return use(window[where]); } catch { return null; } };
 
   function say(words, bad = false) {
     note.textContent = words;
@@ -60,7 +60,7 @@
       if (known.has(leaseOf(article))) continue;
       article.hidden = true;
       const again = one.action === "undo" && leaseOf(article) === one.body.lease;
-      if (again) desk.insertBefore(article, articles()[0] ?? null); else desk.append(article);
+      if (again) desk.insertBefore(article, current ?? articles()[0] ?? null); else desk.append(article); // what it interrupts comes next
       arrived(article);
       if (again) display(article);
     }
@@ -80,14 +80,15 @@
     if (explained) article.querySelector(".parts")?.setAttribute("open", "");
     if (focus) article.querySelector("h2").focus({ preventScroll: true });
     if (focus) desk.scrollIntoView({ block: "nearest" });
+    storage((tab) => tab.setItem(kept, leaseOf(article)), "sessionStorage");
     seen();
   }
 
-  // Only what stands before somebody's eyes counts as shown.
+  // Only what stands before somebody's eyes counts as shown. What was shown last is open when the page is loaded again.
   function seen() {
-    if (!current || document.hidden || shown.has(leaseOf(current))) return;
-    shown.add(leaseOf(current));
-    add("shown", { lease: leaseOf(current) });
+    if (!current || document.hidden || shown === leaseOf(current)) return;
+    shown = leaseOf(current);
+    add("shown", { lease: shown });
   }
 
   function rest() {
@@ -116,7 +117,7 @@
     const last = document.getElementById("last"), entry = decided.pop();
     const [lease, decided_at] = entry ? [entry.lease, entry.decided_at] : ["lease", "decided_at"].map((name) => last.elements[name]?.value);
     if (!lease) return say("There is nothing to take back.");
-    shown.delete(lease);
+    shown = null;
     add("undo", { lease, decided_at });
   }
 
@@ -161,7 +162,7 @@
   });
 
   // Who comes back to a tab sees the report again: its lease begins anew, or has ended.
-  document.addEventListener("visibilitychange", () => { if (current) shown.delete(leaseOf(current)); seen(); });
+  document.addEventListener("visibilitychange", () => { shown = null; seen(); });
   window.addEventListener("pageshow", (event) => event.persisted && location.reload());
 
   // What an earlier page could not send goes first; what it was about is not shown again.
@@ -174,7 +175,11 @@
     if (waiting.has(leaseOf(article))) article.remove();
   }
   if (articles().length) {
-    display(articles()[0], false);
+    // This tab knows what it showed, also where the handler has not heard of it yet.
+    const before = storage((tab) => tab.getItem(kept), "sessionStorage");
+    const again = articles().find((one) => leaseOf(one) === before) ?? articles().find((one) => !one.hidden) ?? articles()[0];
+    for (const one of articles()) one.hidden = true;
+    display(again, false);
     add("next", {});
   } else if (queue.length) send();
 })();

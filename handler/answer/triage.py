@@ -36,7 +36,8 @@ class LeaseRequest(BaseModel):
     ] = None
     filter: dict[str, Any] = Field(
         default={},
-        description="By field of the model, scored_at or model_version: a value, a list of values, or bounds",
+        description="By field of the model, scored_at, model_version, task_id, position: a value, a list of some, or "
+        "bounds",
         examples=[{"abuse_type": "MSG", "popularity": {"ge": 3}}],
     )
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from handler.answer import jobs as answers
-from handler.answer.jobs import JobPage, JobState, JobStatus, JobSummary
+from handler.answer.job_bodies import JobPage, JobState, JobStatus, JobSummary
 from handler.answer.result_stream import shape_of
 from handler.answer.row_formats import preferred
 from handler.auth.caller import EVERY_ROLE
@@ -41,7 +41,7 @@ class ResultOptions(BaseModel):
 
 
 async def read_job(request: ApiRequest, services: Services, client: str | None) -> Response:
-    """Return a job, and how many of its rows wait, are scored, rejected, or failed."""
+    """Return a job: how many of its rows wait, are scored, rejected or failed, or how many tasks it has changed."""
     return model_response(await answers.state_of(services, id_in(request, "job_id"), request.caller))
 
 
@@ -64,7 +64,7 @@ async def read_results(request: ApiRequest, services: Services, client: str | No
     spreadsheet may run one as a formula unless it imports the column as text.
     """
     asked = validated(ResultOptions, request.query_params)
-    job = await answers.job_of(services, id_in(request, "job_id"), request.caller)
+    job = await answers.file_of(services, id_in(request, "job_id"), request.caller)
     model = await services.models.found(job.model)
     if model is None:
         raise RequestRefused(ProblemKind.UNKNOWN_MODEL, f"Unknown model {job.model!r}.")
@@ -80,7 +80,7 @@ async def read_results(request: ApiRequest, services: Services, client: str | No
 
 async def read_rejects(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Stream the rows that cannot be scored as NDJSON: the row's number, and what is wrong by its place."""
-    job = await answers.job_of(services, id_in(request, "job_id"), request.caller)
+    job = await answers.file_of(services, id_in(request, "job_id"), request.caller)
     rejects = answers.rejects(services, job.id, request.caller)
     return services.results.stream(request.caller.client, rejects, NDJSON)
 

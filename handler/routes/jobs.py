@@ -5,13 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 from starlette.responses import Response
-from uuid_utils.compat import uuid7
 
 from handler.answer import jobs as answers
-from handler.answer.jobs import AcceptedPart, ClosedJob, JobState, NewJob
-from handler.auth.caller import CHANGERS
+from handler.answer.job_bodies import AcceptedPart, ClosedJob, JobState, NewJob
+from handler.auth.caller import CHANGERS, SUBMITTERS, role_refused
 from handler.http import body
 from handler.http.body import JSON, charset, content_type, model_response, parse_json
 from handler.http.compression import content_encoding
@@ -23,14 +22,16 @@ from handler.problems import ProblemKind, RequestRefused
 from handler.routes.submissions import ANY_ROWS, FLAGSHIP
 from handler.services import Services
 from handler.submit import reading, submission, upload, validation
+from handler.submit.bulk_jobs import NewBulkJob, is_bulk, made_of_tasks, stop
 from handler.submit.callback_url import checked
-from handler.submit.jobs import PartKey, accept_part, accept_patiently, read_part, sift_part
+from handler.submit.jobs import PartKey, accept_part, accept_patiently, made_of_file, read_part, sift_part
 from handler.submit.options import key_of, option_parameters
 from handler.submit.reading import CSV, NDJSON, TSV
 from serving.contract import Spec
-from store import jobs, transitions
+from store import jobs, task_events, transitions
+from store.job_tables import BULK
 from store.jobs import PartsMissing
-from store.states import Priority
+from store.task_events import TaskEvent, client_as_actor
 
 UPLOADED = (CSV, TSV, NDJSON)
 """The formats in which a whole file may be the body of one request."""
@@ -55,22 +56,27 @@ async def create_job(request: ApiRequest, services: Services, client: str | None
 
     With a file, the query has what the JSON object would have: `?model=report_scorer&on_invalid=collect`. A file whose
     upload was interrupted is sent again with the same Idempotency-Key: what is stored already stays.
+
+    Of the kind `replay` or `cancel` it changes the tasks that its `filter` chooses, up to its `limit`, each as
+    `POST /task/<id>/replay` or `cancel` would: those of every client with the role `operate`, with `submit` your own.
     """
     whole = content_type(request) in reading.FORMATS and reading.FORMATS[content_type(request)] in UPLOADED
-    if whole:
-        asked = validated(NewJob, request.query_params)
-    else:
-        given = parse_json(await services.bodies.read_as(request, JSON, *UPLOADED))
-        asked = validation.model_of(NewJob, given)
+    given = None if whole else parse_json(await services.bodies.read_as(request, JSON, *UPLOADED))
+    if is_bulk(given):
+        asked_tasks = validation.model_of(NewBulkJob, given)
+        return await _answer(request, services, *(await made_of_tasks(request, services, asked_tasks)))
+    if request.caller.role not in SUBMITTERS:
+        raise role_refused(request.caller.role, SUBMITTERS)
+    asked = validated(NewJob, request.query_params) if whole else validation.model_of(NewJob, given)
     services.models.get(asked.model)
     if asked.callback_url is not None:
         asked.callback_url = checked(asked.callback_url, services.webhooks, in_query=whole)
     services.backlog.check()
     if not whole:
-        return await _answer(request, services, *(await _made(request, services, client, asked)))
+        return await _answer(request, services, *(await made_of_file(request, services, asked)))
     with upload.admit(request):
         content_encoding(request)
-        job_id, repeated = await _made(request, services, client, asked)
+        job_id, repeated = await made_of_file(request, services, asked)
         try:
             await _upload(request, services, await answers.job_of(services, job_id, request.caller))
         except RequestRefused as refused:
@@ -90,27 +96,6 @@ async def _answer(request: ApiRequest, services: Services, job_id: UUID, repeate
     return response
 
 
-async def _made(request: ApiRequest, services: Services, client: str | None, asked: NewJob) -> tuple[UUID, bool]:
-    key = key_of(request)
-    values = {
-        "id": uuid7(),
-        "client": client,
-        "idempotency_key": key,
-        **asked.model_dump(include={"kind", "model", "on_invalid", "callback_url"}),
-        "priority": Priority[asked.priority.upper()],
-    }
-    async with services.engine.begin() as connection:
-        original = await jobs.make(connection, values)
-    if original is None:
-        return values["id"], False
-    if any(getattr(original, name) != values[name] for name in ("model", "on_invalid", "callback_url")):
-        raise RequestRefused(
-            ProblemKind.IDEMPOTENCY_KEY_REUSED,
-            f"Idempotency-Key {key!r} was used for another job; use a new key.",
-        )
-    return original.id, True
-
-
 async def _upload(request: ApiRequest, services: Services, job: Row[Any]) -> None:
     """Store the parts of a file while it arrives, and close the job."""
     model = services.models.get(job.model)
@@ -128,7 +113,7 @@ async def _upload(request: ApiRequest, services: Services, job: Row[Any]) -> Non
 
 async def add_part(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Store consecutive rows of a job, in any format of a batch, as a task of its own. Repeated, it changes nothing."""
-    job = await answers.job_of(services, id_in(request, "job_id"), request.caller)
+    job = await answers.file_of(services, id_in(request, "job_id"), request.caller)
     part = _number(request)
     asked = validated(PartPlace, request.query_params)
     if asked.first_row is None and part > 0:
@@ -147,7 +132,7 @@ async def add_part(request: ApiRequest, services: Services, client: str | None) 
 
 async def close_job(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Say that a job has all its parts."""
-    job = await answers.job_of(services, id_in(request, "job_id"), request.caller)
+    job = await answers.file_of(services, id_in(request, "job_id"), request.caller)
     empty = not request.header(b"content-type") and not await services.bodies.read(request)
     given = {} if empty else parse_json(await services.bodies.read_as(request, JSON))
     asked = validation.model_of(ClosedJob, given)
@@ -165,9 +150,13 @@ async def _close(services: Services, job_id: UUID, parts: int | None) -> None:
 
 
 async def cancel_job(request: ApiRequest, services: Services, client: str | None) -> Response:
-    """Cancel a job that has not ended: its waiting tasks are cancelled, and what is scored stays."""
+    """Cancel a job that has not ended: its waiting tasks are cancelled, and what is scored stays.
+
+    A job that replays or cancels tasks stops; what it has changed stays so.
+    """
     job = await answers.job_of(services, id_in(request, "job_id"), request.caller)
-    if not await _cancel(services, job.id, client) and job.cancelled_at is None:
+    cancelled = await (stop(services, job.id, client) if job.kind in BULK else _cancel(services, job.id, client))
+    if not cancelled and job.cancelled_at is None:
         raise RequestRefused(ProblemKind.JOB_CLOSED, f"Job {job.id} has ended; only unfinished ones are cancelled.")
     return model_response(await answers.state_of(services, job.id, request.caller))
 
@@ -176,8 +165,15 @@ async def _cancel(services: Services, job_id: UUID, client: str | None) -> bool:
     async with services.engine.begin() as connection:
         cancelled = await jobs.cancel(connection, job_id)
         if cancelled:
-            await connection.run_sync(transitions.cancel_job, job_id, client)
+            await connection.run_sync(_cancel_tasks, job_id, client)
     return cancelled
+
+
+def _cancel_tasks(connection: Connection, job_id: UUID, client: str | None) -> None:
+    ended = transitions.cancel_job(connection, job_id, client)
+    actor = client_as_actor(client)
+    event = task_events.note_many(connection, TaskEvent.CANCELLED, actor, len(ended), job_id=job_id)
+    task_events.note(connection, TaskEvent.CANCELLED, actor, ended, part_of=event)
 
 
 def _number(request: ApiRequest) -> int:
@@ -189,11 +185,14 @@ def _number(request: ApiRequest) -> int:
     return int(text)
 
 
-def _takes(model: type[BaseModel], *, required: bool) -> dict[str, Any]:
-    content = {JSON: {"schema": inlined(model.model_json_schema())}}
+def _takes(*models: type[BaseModel], required: bool) -> dict[str, Any]:
+    schemas = [inlined(model.model_json_schema()) for model in models]
+    schema = {"schema": schemas[0]} if len(schemas) == 1 else {"schema": {"anyOf": schemas}, "example": _EXAMPLE}
+    content = {JSON: schema}
     return {"requestBody": {"required": required, "content": content}}
 
 
+_EXAMPLE = {"model": FLAGSHIP}
 _ONE = "/jobs/{job_id}"
 _UNKNOWN = (ProblemKind.UNKNOWN_JOB,)
 _MODEL = (ProblemKind.UNKNOWN_MODEL, ProblemKind.NO_LIVE_VERSION)
@@ -208,7 +207,8 @@ def operations(specs: Mapping[str, Spec]) -> list[Operation]:
             *("POST", "/jobs", create_job, "jobs"),
             responses=success(JobState, "The job is made", 202),
             problems=(*submission.PROBLEMS, *_PART_OF),
-            request={"parameters": [_KEY], **_takes(NewJob, required=True)},
+            request={"parameters": [_KEY], **_takes(NewJob, NewBulkJob, required=True)},
+            roles=CHANGERS,
         ),
         Operation(
             *("POST", f"{_ONE}/parts/{{part}}", add_part, "jobs"),

@@ -23,8 +23,9 @@ from handler.routes.predictions import rows_of
 from handler.routes.submissions import FLAGSHIP
 from handler.services import Services
 from serving.contract import Spec
-from store import transitions
+from store import task_events, transitions
 from store.states import Status
+from store.task_events import TaskEvent, client_as_actor
 from telemetry.logs import TASK_ID
 
 MAX_WAIT = 60
@@ -87,6 +88,9 @@ async def cancel_task(request: ApiRequest, services: Services, client: str | Non
     task_id, everybodys = id_in(request, "task_id"), request.caller.confined_to is None
     async with services.engine.begin() as connection:
         cancelled = await connection.run_sync(transitions.cancel, task_id, client, any_clients=everybodys)
+        if cancelled:
+            actor = client_as_actor(client)
+            await connection.run_sync(task_events.note, TaskEvent.CANCELLED, actor, [task_id])
     task = await services.tasks.read(task_id, request.caller)
     if not cancelled:
         raise RequestRefused(
@@ -102,6 +106,8 @@ async def replay_task(request: ApiRequest, services: Services, client: str | Non
     task_id = id_in(request, "task_id")
     async with services.engine.begin() as connection:
         waiting = await connection.run_sync(transitions.replay, task_id, request.caller.confined_to)
+        if waiting is not None:
+            await connection.run_sync(task_events.note, TaskEvent.REPLAYED, client_as_actor(client), [task_id])
     if waiting is None:
         task = await services.tasks.read(task_id, request.caller)
         why = (

@@ -1,21 +1,28 @@
-"""Accepts the parts of a job: each is stored with its task in one transaction, and published like any other task."""
+"""Makes jobs, and accepts the parts of one.
+
+A part is stored with its task in one transaction, and published like any other task.
+"""
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from handler.answer.job_bodies import NewJob
 from handler.http.body import BodyReader
 from handler.http.request import ApiRequest
 from handler.models import KnownModel
 from handler.problems import ProblemKind, RequestRefused
 from handler.services import Services
 from handler.submit import reading
+from handler.submit.options import key_of
 from handler.submit.reading import Sifted
 from serving import wire
 from serving.contract import Manifest, Spec
@@ -42,6 +49,41 @@ class PartKey:
     part: int
     first_row: int
     """Number of its first row in the file, from 1."""
+
+
+_ASKED = ("kind", "model", "on_invalid", "callback_url", "filter", "task_limit")
+"""What a job that is made again with its key has to have in common with the one that was made."""
+
+Choose = Callable[[AsyncConnection, UUID], Awaitable[None]]
+
+
+async def made(request: ApiRequest, services: Services, job: Mapping[str, Any], choose: Choose) -> tuple[UUID, bool]:
+    """Make a job, or find the one that its Idempotency-Key stands for, and return its id and whether it was there.
+
+    `choose` goes into the same transaction. Raises RequestRefused.
+    """
+    key, job_id = key_of(request), uuid7()
+    wanted = {**dict.fromkeys((*_ASKED, "priority")), **job}
+    async with services.engine.begin() as connection:
+        values = {**wanted, "id": job_id, "client": request.caller.client, "idempotency_key": key}
+        original = await jobs.make(connection, values)
+        if original is None:
+            await choose(connection, job_id)
+            return job_id, False
+    if any(getattr(original, name) != wanted[name] for name in _ASKED):
+        detail = f"Idempotency-Key {key!r} was used for another job; use a new key."
+        raise RequestRefused(ProblemKind.IDEMPOTENCY_KEY_REUSED, detail)
+    return original.id, True
+
+
+async def made_of_file(request: ApiRequest, services: Services, asked: NewJob) -> tuple[UUID, bool]:
+    """Make a job of a file, which has no parts yet. Raises RequestRefused."""
+    values = asked.model_dump(include={"kind", "model", "on_invalid", "callback_url"})
+    return await made(request, services, {**values, "priority": Priority[asked.priority.upper()]}, _nothing)
+
+
+async def _nothing(connection: AsyncConnection, job_id: UUID) -> None:
+    """Choose no tasks."""
 
 
 async def read_part(request: ApiRequest, bodies: BodyReader, model: KnownModel, on_invalid: str) -> Sifted:

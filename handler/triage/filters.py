@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from handler.pointer import pointer
 from handler.submit import validation
@@ -15,7 +16,10 @@ OPERATORS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 MAX_VALUES = 100
 """Values of a list."""
 
-FILTERED = {"text", "integer", "bigint", "double", "boolean", "timestamp"}
+ROW = {"task_id": ("task_id", "uuid"), "position": ("position", "integer")}
+"""What else it may name: a prediction by its place, where the model has no field of such a name."""
+
+FILTERED = {"text", "integer", "bigint", "double", "boolean", "timestamp", "uuid"}
 """The kinds of columns that a filter may name."""
 
 PLACE = {"scored_at": ("scored_at", "timestamp"), "model_version": ("model_version", "text")}
@@ -61,13 +65,14 @@ class WrongFilter(Exception):
 _SQL = {kind: str(KINDS[kind].compile()).lower() for kind in ("text", "integer", "bigint", "boolean")} | {
     "double": "double precision",
     "timestamp": "timestamptz",
+    "uuid": "uuid",
 }
 
 
 def _known(spec: Spec) -> dict[str, tuple[str, str]]:
     columns = [*spec.input_columns, *spec.output_columns]
     fields = {spec.public_names[column.name]: (column.name, column.kind) for column in columns}
-    return {name: one for name, one in {**fields, **PLACE}.items() if one[1] in FILTERED}
+    return {name: one for name, one in {**ROW, **fields, **PLACE}.items() if one[1] in FILTERED}
 
 
 def _error(place: tuple[str, ...], detail: str) -> dict[str, str]:
@@ -95,6 +100,8 @@ def _value(place: tuple[str, ...], kind: str, value: Any) -> Any:
     """Return a value of JSON as the driver takes it. Raises WrongFilter."""
     if kind == "timestamp" and isinstance(value, str):
         return _time(place, value)
+    if kind == "uuid" and isinstance(value, str):
+        return _id(place, value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind in ("integer", "bigint") and isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -105,6 +112,7 @@ def _value(place: tuple[str, ...], kind: str, value: Any) -> Any:
         "double": number,
         "boolean": isinstance(value, bool),
         "timestamp": False,
+        "uuid": False,
     }
     if not fits[kind]:
         raise WrongFilter(place, f"Must be {_WORDS[kind]}")
@@ -118,6 +126,13 @@ def _time(place: tuple[str, ...], value: str) -> datetime:
         raise WrongFilter(place, str(wrong)) from None
 
 
+def _id(place: tuple[str, ...], value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        raise WrongFilter(place, f"Must be {_WORDS['uuid']}") from None
+
+
 _WORDS = {
     "text": "a string",
     "integer": "a whole number of 32 bits",
@@ -125,4 +140,5 @@ _WORDS = {
     "double": "a number",
     "boolean": "true or false",
     "timestamp": f"a time, such as {timestamps.EXAMPLE}",
+    "uuid": "the id of a task",
 }

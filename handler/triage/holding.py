@@ -31,6 +31,8 @@ class HeldPrediction:
     input: dict[str, Any]
     filter: dict[str, Any]
     """What the reviewer asked for when he got it."""
+    shown_until: datetime | None
+    """When the lease ends that begins anew with each display; None: it was not displayed yet."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ async def holding(services: Services, model: Declared, who: Reviewer) -> Holding
 def _held(spec: Spec, lease: Row[Any], row: Any) -> HeldPrediction:
     seen = shown(spec, row, hidden=lease.policy != Policy.RANKED)
     place = Reviewable(lease.task_id, lease.position)
-    return HeldPrediction(lease.id, place, seen["score"], seen["input"], json.loads(lease.filter))
+    until = lease.lease_until if lease.shown_at else None
+    return HeldPrediction(lease.id, place, seen["score"], seen["input"], json.loads(lease.filter), until)
 
 
 async def lease_of(connection: AsyncConnection, lease: int, client: str | None) -> Row[Any]:

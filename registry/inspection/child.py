@@ -18,7 +18,9 @@ import msgspec
 from registry.inspection.proposal import ModelRefused
 
 MEMORY = 4 * 2**30
-"""Bytes of address space beside twenty times the file's: a library takes some gigabytes of it without using them."""
+"""Bytes of address space beside twenty times the file's, and four times those of tensors beside it.
+
+A library takes some gigabytes of it without using them."""
 
 PROGRAM = "registry.inspection.child"
 
@@ -33,6 +35,8 @@ class ChildOrder(msgspec.Struct):
     file: str
     manifest: dict[str, Any] | None = None
     columns: dict[str, list[Any]] = {}
+    beside: int = 0
+    """Bytes of the files that hold the model's tensors, if it has any."""
 
 
 class Reply(msgspec.Struct):
@@ -43,7 +47,7 @@ class Reply(msgspec.Struct):
 def ask(order: ChildOrder) -> bytes:
     """Let a child do it, and return the JSON of what it found. Raises ModelRefused."""
     name = Path(order.file).name
-    limit = MEMORY + 20 * Path(order.file).stat().st_size
+    limit = MEMORY + 20 * Path(order.file).stat().st_size + 4 * order.beside
     with TemporaryFile() as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", PROGRAM, str(limit)],

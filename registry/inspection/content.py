@@ -10,6 +10,9 @@ from serving import programs
 MAX_BYTES = 2**30
 """Of one file. PostgreSQL stores it in parts, and each backup has it."""
 
+_MODEL_FIELDS = (b"\x12", b"\x1a", b"\x22", b"\x28", b"\x32", b"\x3a", b"\x42", b"\x72", b"\xa2\x01", b"\xca\x01")
+"""How the fields of ONNX's ModelProto begin that may follow its first."""
+
 CONVERT = """it is a pickle, which is a program. Convert it where you trained it, and add the new file:
   from skl2onnx import to_onnx
   onnx = to_onnx(model, X[:1], options={{"zipmap": False}})
@@ -49,8 +52,8 @@ def _refuse_format(file: Path, found: OtherFormat | None) -> None:
 
 
 def _is_onnx(head: bytes) -> bool:
-    """Look for field 1 of ONNX's ModelProto, the version of the format, which has had one byte so far."""
-    return head[:1] == b"\x08" and head[1:2] < b"\x80" and b"\x00" in head
+    """Look for field 1 of ONNX's ModelProto, the version of the format, which has had one byte so far, and another."""
+    return head[:1] == b"\x08" and head[1:2] < b"\x80" and head[2:].startswith(_MODEL_FIELDS)
 
 
 def _is_xgboost(head: bytes) -> bool:

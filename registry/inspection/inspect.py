@@ -11,7 +11,7 @@ import msgspec
 
 from evaluation import drift
 from evaluation.reference import of_numbers
-from registry.inspection import child, code, evaluation, fields, remote, source, toml
+from registry.inspection import child, code, data_files, evaluation, fields, remote, source, toml
 from registry.inspection.child import ChildOrder
 from registry.inspection.fields import EXPECTED
 from registry.inspection.proposal import ModelProposal, ModelRefused, RuntimeMissing
@@ -52,7 +52,8 @@ def inspect(
         return code.propose(found, rows, key, label, file, run)
     if found.runtime == REMOTE:
         return remote.propose(found, rows, key, label, file)
-    described = _describe(found)
+    beside = data_files.beside(found)
+    described = _describe(found, data_files.total(beside))
     proposed = fields.propose(found, described, rows, key, label)
     schema = msgspec.structs.replace(proposed.schema, outcomes=found.toml.outcomes)
     options = TabularOptions(
@@ -63,7 +64,7 @@ def inspect(
         warnings.append("without a --sample, kinds are guessed, and golden rows are self-made from zeros and ones")
     inputs = self_made(schema) if rows is None else as_sent(schema, rows)
     columns = columns_of(found.name, schema, inputs)
-    predicted = _predict(found, schema, options, columns)
+    predicted = _predict(found, beside, schema, options, columns)
     outputs = [dict(zip(predicted, row, strict=True)) for row in zip(*predicted.values(), strict=True)]
     golden = golden_rows(schema, inputs, predicted)
     is_expected = rows is not None and _check_expected(rows, schema, outputs)
@@ -78,39 +79,44 @@ def inspect(
         schema,
         found.runtime,
         msgspec.to_builtins(options),
-        {RUNTIMES[found.runtime].file: found.file},
+        {RUNTIMES[found.runtime].file: found.file, **beside},
         golden,
         "expected" if is_expected else "self-made",
         judged,
         evaluation.reference(schema, columns) if rows is not None else None,
         warnings=warnings,
+        external_data=tuple(beside),
         toml=toml.write(found.name, found.file.name, schema, sample=file.name if file else None, key=key, label=label),
     )
 
 
-def _describe(found: Source) -> Description:
+def _describe(found: Source, beside: int) -> Description:
     if not available(found.runtime):
         raise RuntimeMissing(found.runtime, found.file.name)
-    described = msgspec.json.decode(child.ask(ChildOrder(found.runtime, str(found.file.absolute()))), type=Description)
+    order = ChildOrder(found.runtime, str(found.file.absolute()), beside=beside)
+    described = msgspec.json.decode(child.ask(order), type=Description)
     if not described.features:
         raise ModelRefused(f"{found.file.name}: the model reads no features")
     return described
 
 
-def _predict(found: Source, schema: ModelSchema, options: TabularOptions, columns: Columns) -> dict[str, list[Any]]:
-    """Return what the model gives, from the file under the name that it has in an artifact."""
+def _predict(
+    found: Source, beside: dict[str, Path], schema: ModelSchema, options: TabularOptions, columns: Columns
+) -> dict[str, list[Any]]:
+    """Return what the model gives, from the files under the names that they have in an artifact."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / RUNTIMES[found.runtime].file
-        shutil.copyfile(found.file, file)
+        for inside, original in {file.name: found.file, **beside}.items():
+            (place := Path(folder) / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(original, place)
         manifest = {
             "version": "0",
             "runtime": found.runtime,
             "schema": msgspec.to_builtins(schema),
             "options": msgspec.to_builtins(options),
         }
-        given = child.ask(
-            ChildOrder(found.runtime, str(file), manifest, {name: list(v) for name, v in columns.items()})
-        )
+        listed = {name: list(values) for name, values in columns.items()}
+        given = child.ask(ChildOrder(found.runtime, str(file), manifest, listed, data_files.total(beside)))
         predicted: dict[str, list[Any]] = msgspec.json.decode(given)
         return predicted
 

@@ -41,6 +41,8 @@ class ModelProposal:
     """By column, the distribution of the sample's numbers."""
     trust: Literal["data", "code", "remote"] = "data"
     warnings: Sequence[str] = field(default=())
+    external_data: tuple[str, ...] = ()
+    """Those of the files that hold tensors of an ONNX model."""
     toml: str = ""
     """A complete model.toml."""
 

@@ -1,11 +1,10 @@
 """A site to break, and which of the tests run when nobody asked for faults by name."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.faults.evidence import keep_logs
 from tests.faults.report import FOLDER
 from tests.faults.site import Site
 from tests.running import temporary_open_folder
@@ -37,11 +36,4 @@ def running_site(**settings: str) -> Iterator[Site]:
             with Site(folder, **settings) as site:
                 yield site
         finally:
-            _keep_logs(folder)
-
-
-def _keep_logs(folder: Path) -> None:
-    logs = FOLDER / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    for log in folder.glob("*.log"):
-        shutil.copy(log, logs)
+            keep_logs(folder, FOLDER / "logs")

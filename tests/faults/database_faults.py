@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sqlalchemy import text
 
@@ -14,6 +14,7 @@ from store.tables import APP
 from tests.conftest import APP_PASSWORD
 from tests.faults.site import DATABASE_TIMEOUT, Site
 from tests.faults.standby import fail_over
+from tests.faults.watching import execute
 
 AWAY = 1.5
 """Seconds that it stays away, or refuses."""
@@ -117,9 +118,10 @@ def freeze_a_backend(site: Site, chance: random.Random) -> None:
             )
             pid = connection.scalar(text(serving))
         if pid is not None:
-            os.kill(pid, signal.SIGSTOP)
-            time.sleep(chance.choice(LOCKED))
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # it has just ended, as its program has
+                os.kill(pid, signal.SIGSTOP)
+                time.sleep(chance.choice(LOCKED))
+                os.kill(pid, signal.SIGCONT)
 
 
 def _tables() -> list[str]:
@@ -145,8 +147,5 @@ def _set(site: Site, setting: str, value: str) -> Iterator[None]:
 
 
 def _execute(site: Site, *statements: str) -> None:
-    with site.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("SET statement_timeout = 0"))
-        for statement in statements:
-            connection.execute(text(statement))
-        connection.execute(text("RESET statement_timeout"))
+    for statement in statements:
+        execute(site.engine, statement)

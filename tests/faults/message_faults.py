@@ -78,9 +78,11 @@ def change_types(site: Site, chance: random.Random) -> None:
     names += ["_kombu.binding.celery.pidbox", "_kombu.binding.celeryev"]
     chosen = chance.sample(names, 24)
     with site.one_at_redis, redis.Redis.from_url(site.valkey.url) as client:
-        client.delete(*chosen)
-        for name in chosen:
-            client.xadd(name, {"a": "stream"})
+        with client.pipeline(transaction=True) as at_once:  # or somebody would publish in between
+            at_once.delete(*chosen)
+            for name in chosen:
+                at_once.xadd(name, {"a": "stream"})
+            at_once.execute()
         time.sleep(AWAY)
         client.delete(*chosen)
 

@@ -57,10 +57,7 @@ def lose_answers(site: Site, chance: random.Random) -> None:
 
 def freeze_a_handler(site: Site, chance: random.Random) -> None:
     """Its clients time out and go to the other; then it goes on in the midst of what it did."""
-    handler = [psutil.Process(site.programs[chance.choice(HANDLERS)].pid)]
-    _signal(handler, signal.SIGSTOP)
-    time.sleep(chance.choice((1, FROZEN, DATABASE_TIMEOUT + 2)))
-    _signal(handler, signal.SIGCONT)
+    _freeze(site, chance.choice(HANDLERS), chance.choice((1, FROZEN, DATABASE_TIMEOUT + 2)))
 
 
 def kill_webhooks(site: Site, chance: random.Random) -> None:
@@ -68,10 +65,7 @@ def kill_webhooks(site: Site, chance: random.Random) -> None:
 
 
 def freeze_webhooks(site: Site, chance: random.Random) -> None:
-    webhooks = [psutil.Process(site.programs["webhooks"].pid)]
-    _signal(webhooks, signal.SIGSTOP)
-    time.sleep(FROZEN)
-    _signal(webhooks, signal.SIGCONT)
+    _freeze(site, "webhooks", FROZEN)
 
 
 def refuse_callbacks(site: Site, chance: random.Random) -> None:
@@ -117,10 +111,7 @@ def freeze_a_worker(site: Site, chance: random.Random) -> None:
 
 
 def freeze_rescue(site: Site, chance: random.Random) -> None:
-    rescue = [psutil.Process(site.programs["rescue"].pid)]
-    _signal(rescue, signal.SIGSTOP)
-    time.sleep(FROZEN)
-    _signal(rescue, signal.SIGCONT)
+    _freeze(site, "rescue", FROZEN)
 
 
 def step_clocks(site: Site, chance: random.Random) -> None:
@@ -131,6 +122,15 @@ def step_clocks(site: Site, chance: random.Random) -> None:
     time.sleep(3)
     for name in wrong:
         site.clock_of(name).unlink()
+
+
+def _freeze(site: Site, name: str, seconds: float) -> None:
+    """Freeze a program, if no other fault has just ended it."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(site.programs[name].pid)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGCONT)
 
 
 def _signal(processes: list[psutil.Process], which: signal.Signals) -> None:

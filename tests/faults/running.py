@@ -12,6 +12,7 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 from sqlalchemy import text
 
+from tests.faults import evidence
 from tests.faults.checker import Verdict, check
 from tests.faults.driver import Driver
 from tests.faults.faults import FAULTS
@@ -24,12 +25,27 @@ LOW, HIGH = 12, 3
 
 
 def run(site: Site, report: Report, breaking: Callable[[Report, random.Random], None]) -> Verdict:
-    """Load the site while `breaking` breaks it; then let it come to rest and check everything."""
+    """Load the site while `breaking` breaks it; then let it come to rest and check everything.
+
+    What explains a run that fails lies beside its report: the logs so far, and the tasks that have not ended.
+    """
+    ledger = Ledger()
+    try:
+        verdict = _run(site, report, breaking, ledger)
+    except BaseException as error:
+        report.broke_off(error, ledger)
+        evidence.keep(site, report.evidence)
+        raise
+    if verdict.errors:
+        evidence.keep(site, report.evidence)
+    return verdict
+
+
+def _run(site: Site, report: Report, breaking: Callable[[Report, random.Random], None], ledger: Ledger) -> Verdict:
     site.wait_until_ready()
     site.forget()
     start = time.monotonic()
     discarded = _discarded(site)
-    ledger = Ledger()
     chance = random.Random(report.seed)  # noqa: S311 - to be repeated
     with Driver(site.urls, ledger, name="c", seed=report.seed, callback=site.receiver.url, key=site.key):
         time.sleep(1)
@@ -52,12 +68,14 @@ def run(site: Site, report: Report, breaking: Callable[[Report, random.Random], 
 def strike(site: Site, report: Report, chance: random.Random, names: list[str]) -> None:
     """Let these faults happen at once, and note how long it took until all that was accepted by their end was final."""
     failures: list[BaseException] = []
+    report.struck(" + ".join(names))
 
     def one(name: str, seed: int) -> None:
         try:
             FAULTS[name](site, random.Random(seed))  # noqa: S311 - to be repeated
         except BaseException as error:  # told by the thread that waits
             error.add_note(name)
+            report.struck(f"{name}: {error!r}")
             failures.append(error)
 
     threads = [threading.Thread(target=one, args=(name, chance.getrandbits(32))) for name in names]
@@ -70,7 +88,7 @@ def strike(site: Site, report: Report, chance: random.Random, names: list[str]) 
     report.faults.update(names)
     seconds = site.recovery()
     report.recovered(seconds, " + ".join(names))
-    print(f"{seconds:6.1f} s  {' + '.join(names)}", flush=True)
+    report.struck(f"over, and recovered after {seconds:.1f} s")
 
 
 def _discarded(site: Site) -> int:

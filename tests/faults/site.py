@@ -19,9 +19,9 @@ from devstack.embedded import start_postgres, start_valkey
 from migrations.revisions import upgrade
 from serving.catalogue import specs
 from store import keys
-from store.engine import connect
 from tests.conftest import as_app
 from tests.faults.proxy import Proxy
+from tests.faults.watching import connect_unaffected
 from tests.receiving import SECRET, receiving
 from tests.release import unpack
 from tests.running import ROOT, Program, eventually, free_port, serving
@@ -66,7 +66,7 @@ class Site:
         programs_url = as_app(self.postgres.url)
         upgrade(self.postgres.url, programs_url)
         self.to_postgres, self.to_redis = Proxy(self.postgres.port), Proxy(self.valkey.port)
-        self.engine = connect(self.postgres.url)
+        self.engine = connect_unaffected(self.postgres.url)
         self.ports = {name: free_port() for name in HANDLERS}
         self.fronts = [Proxy(port) for port in self.ports.values()]
         self.urls = [f"http://127.0.0.1:{front.port}" for front in self.fronts]

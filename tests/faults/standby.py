@@ -37,6 +37,7 @@ def fail_over(primary: Postgres, folder: Path, *, seconds: float) -> Postgres:
     finally:
         tether.end(standby, signal.SIGINT)
     promoted = start_postgres(folder, port=primary.port)
+    shutil.copy(primary.log.path, primary.folder.with_suffix(".log"))  # it may have to explain something
     shutil.rmtree(primary.folder)
     return promoted
 

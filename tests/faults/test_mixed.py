@@ -1,11 +1,14 @@
 """Faults mixed at random, at a steady load. The seed is printed; FAULT_SEED repeats a run, FAULT_SECONDS its length."""
 
+import json
 import os
 import random
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.faults import report as reports
 from tests.faults.faults import FAULTS, POOLED
 from tests.faults.report import Report
 from tests.faults.running import run, strike
@@ -62,3 +65,24 @@ def test_a_few_faults_lose_nothing_and_double_nothing(site: Site) -> None:
     verdict = run(site, Report("short", seed=1), breaking)
     assert verdict.errors == {}
     assert verdict.accepted > 0
+
+
+def test_a_run_that_breaks_off_leaves_what_explains_it(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaking(report: Report, chance: random.Random) -> None:
+        strike(site, report, chance, ["Redis flushed"])
+        raise RuntimeError("the fault itself failed")
+
+    monkeypatch.setattr(reports, "FOLDER", tmp_path)
+    report = Report("breaks off", seed=1)
+    with pytest.raises(RuntimeError):
+        run(site, report, breaking)
+    written = json.loads(report.file.read_text())
+    assert "the fault itself failed" in written["broke_off"][-1]
+    assert "Redis flushed" in written["strikes"][0]
+    logs = {log.stem for log in report.evidence.glob("*.log")}
+    assert logs == {*site.programs, "postgres", "valkey"}
+    state = json.loads((report.evidence / "state.json").read_text())
+    assert set(state["processes"]) == set(site.programs)
+    assert {"unfinished", "sessions"} < set(state)

@@ -94,6 +94,18 @@ for (const colorScheme of ["light", "dark"])
     await stored(page, "abuse");
     await page.keyboard.press("j");
     expect("j leads on", (await open(page)) !== second);
+    const third = await open(page);
+    await page.reload();
+    expect("a reload shows the one that was led to", (await open(page)) === third);
+    await page.route("**/shown?*", () => {}); // the handler never hears of it
+    await page.route("**/shown", () => {});
+    await page.keyboard.press("k");
+    await page.reload();
+    expect("a reload shows the same one though the handler has not heard of it", (await open(page)) === second);
+    await page.unroute("**/shown?*");
+    await page.unroute("**/shown");
+    await page.reload();
+    await page.keyboard.press("j");
     await page.keyboard.press("k");
     expect("k leads back", (await open(page)) === second);
     await page.keyboard.press("u");

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from runtimes import code_host
+from serving.scratch import Scratch
 from tests.forking import run_command
 from tests.running import Platform, eventually
 
@@ -278,3 +280,28 @@ def test_the_host_needs_nothing_but_the_standard_library(folder: Path) -> None:
     size = int.from_bytes(done.stdout[:4], "big")
     assert "model.py" in json.loads(done.stdout[4 : 4 + size])["sha256"]
     assert json.loads(done.stdout[8 + size :]) == {"outputs": {"y": ["QQ==", None]}}
+
+
+def test_what_a_killed_workers_code_had_written_goes_when_the_next_worker_starts(
+    database_url: str, redis_url: str, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (folder / "requirements.txt").unlink()
+    source = MODEL.replace("import six\n", "").replace("assert six.PY3", 'open("dump", "w").write("x" * 2**20)')
+    (folder / "model.py").write_text(source)
+    settings = {"ALLOW_MODEL_CODE": "greeter", "TMPDIR": str(tmp_path)}
+    scratch = tmp_path / f"millrace-code-{os.getuid()}"
+    with platform_with(database_url, redis_url, tmp_path, **settings) as platform:
+        millrace(database_url, tmp_path / "cache", "add", str(folder), **settings)
+        millrace(database_url, tmp_path / "cache", "promote", "greeter")
+        assert score(platform, "you")["answer"] == ["Hello you"]
+        with Scratch(scratch) as of_another:
+            for killed in range(3):
+                left = {file.parent for file in scratch.glob("*/dump")}
+                assert len(left) in (1, 2), f"after {killed} kills"  # a test of the version may have left one
+                platform.worker.stop(signal.SIGKILL)
+                assert any(place.exists() for place in left)
+                platform.worker = platform.start_worker()
+                assert score(platform, f"you {killed}")["status"] == "SUCCESS"
+                assert not any(place.exists() for place in left)
+            assert of_another.path.exists(), "its process lives"

@@ -197,8 +197,8 @@ def old_tasks(engine_of: Engine) -> Iterator[dict[str, list[str]]]:
     ids = {status: [str(uuid4()) for _ in range(120)] for status in ("FAILURE", "PENDING", "SUCCESS")}
     with engine_of.begin() as connection:
         for status, those in ids.items():
-            add = """INSERT INTO tasks (id, model, status, n_inputs, submitted_at, finished_at, client)
-                SELECT id, 'report_scorer', :status, 1, '2020-01-01', '2020-01-02', 'bulk'
+            add = """INSERT INTO tasks (id, model, status, n_inputs, submitted_at, finished_at, published_at, client)
+                SELECT id, 'report_scorer', :status, 1, '2020-01-01', '2020-01-02', now() + interval '1 hour', 'bulk'
                 FROM unnest(CAST(:ids AS uuid[])) AS g (id)"""
             connection.execute(text(add), {"status": status, "ids": those})
         keep = """INSERT INTO task_inputs (task_id, payload)
@@ -223,13 +223,39 @@ def test_what_matches_the_filters_is_replayed_or_cancelled_together(
     keyed = browser.post("/console/tasks/replay", {**filters, "status": "FAILURE", "key": "r-1"})
     assert (keyed.status_code, "Open the task itself" in Page(keyed.text).text) == (422, True)
     answer = browser.post("/console/tasks/replay", {**filters, "status": "FAILURE"})
-    assert answer.status_code == 303
-    assert "120 tasks wait again. 0 tasks" in browser.page(answer.headers["location"]).text
+    assert (answer.status_code, answer.headers["location"].startswith("/console/job/")) == (303, True)
+    job = answer.headers["location"]
+    eventually(lambda: "DONE 120 of 120 tasks wait again" in browser.page(job).text)
+    assert "left alone 0" in browser.page(job).text
     for task_id in old_tasks["FAILURE"]:
         assert platform.finished(task_id)["status"] == "SUCCESS"
     answer = browser.post("/console/tasks/cancel", {**filters, "status": "PENDING"})
-    assert "120 tasks are cancelled." in browser.page(answer.headers["location"]).text
+    eventually(lambda: "DONE 120 of 120 tasks cancelled" in browser.page(answer.headers["location"]).text)
     assert {platform.finished(task_id)["status"] for task_id in old_tasks["PENDING"]} == {"REVOKED"}
+
+
+def test_a_bulk_job_is_shown_live_and_stopped_from_its_page(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    owner = connect(database_url)
+    with owner.begin() as connection:
+        add = """INSERT INTO tasks (id, model, status, n_inputs)
+            SELECT gen_random_uuid(), 'report_scorer', 'PENDING', 1 FROM generate_series(1, 1500)"""
+        connection.execute(text(add))
+    owner.dispose()
+    with handler(database_url, redis_url, tmp_path) as alone, Browser(alone.url) as browser:  # nobody advances it
+        page = browser.page("/console/tasks?status=PENDING")
+        assert "Cancel what matches All of them, up to 100,000, the newest first." in page.text
+        job = browser.post("/console/tasks/cancel", {"status": "PENDING"}).headers["location"]
+        page = browser.page(job)
+        assert "RUNNING 0 of 1,500 tasks cancelled" in page.text
+        assert "waiting 1,500" in page.text
+        assert page.of("div", "data-live") == [job.replace("/console/job", "/console/live/job")]
+        assert "Reload the page to see how far it is" in page.text, "without script"
+        answer = browser.post(f"{job}/cancel")
+        assert (answer.status_code, answer.headers["location"]) == (303, job)
+        page = browser.page(job)
+        assert "CANCELLED 0 of 1,500 tasks cancelled" in page.text
+        assert "not looked at 1,500" in page.text
+        assert not page.of("div", "data-live")
 
 
 def test_a_model_shows_its_versions_fields_and_events(browser: Browser) -> None:

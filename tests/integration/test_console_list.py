@@ -50,6 +50,11 @@ def listed(page: Page) -> list[str]:
     return re.findall(r'title="Open at the desk"><bdi>([^<]+)', page.html)
 
 
+def by_place(page: Page) -> list[str]:
+    """Return the links that lead to the desk by a report's task and position."""
+    return [link for link in page.of("a", "href") if "task_id=" in link]
+
+
 def following(browser: Browser, page: Page) -> Page:
     (more,) = [link for link in page.of("a", "href") if "/list/" in link]
     return browser.page(more)
@@ -71,7 +76,8 @@ def test_pages_follow_each_other_by_rank_and_leave_none_out(browser: Browser, ow
     assert [*listed(first), *listed(second), *listed(third)] == wanted
     rows = [len(re.findall("<tr>", page.html)) - 1 for page in (first, second, third)]
     assert rows == [20, 20, 7]
-    assert sum(page.text.count("no key") for page in (first, second, third)) == 2
+    links = [link for page in (first, second, third) for link in by_place(page)]
+    assert len(set(links)) == 2, "those without a key"
     assert not [link for link in third.of("a", "href") if "/list/" in link]
 
 
@@ -101,6 +107,31 @@ def test_a_key_opens_its_report_at_the_desk_and_takes_it_off_the_list(
         other.post(f"{DESK}/reviewer", {"reviewer": "somebody-else"})
         assert best not in listed(other.page(f"{DESK}/list?{mark}"))
         assert "needs a decision" in other.page(f"{DESK}/list?report_id={best}").text
+
+
+def test_a_report_without_a_key_opens_by_its_task_and_position(
+    browser: Browser, owner: Engine, platform: Platform
+) -> None:
+    number = time.monotonic_ns() % 1_000_000_000
+    plain = {**REPORT, "lifetime_matches_created": number}
+    task = platform.submit(plain, {**plain, "popularity": 1}, {**plain, "popularity": 2})
+    platform.finished(task)
+    links = by_place(browser.page(f"{DESK}/list?lifetime_matches_created={number}"))
+    assert sorted(links) == [f"{DESK}?task_id={task}&position={position}" for position in range(3)]
+    link = f"{DESK}?task_id={task}&position=1"
+    assert "Start reviewing" in browser.page(link).text
+    opened = browser.post(link.replace("?", "/next?")).headers["location"]
+    assert f"Row 2 of task {task[-12:]}" in browser.page(opened).text
+    with owner.connect() as connection:
+        held = connection.execute(text("SELECT position FROM draws WHERE task_id = :id"), {"id": task}).scalars()
+        assert list(held) == [1], "the others stay where they are"
+    assert len(by_place(browser.page(f"{DESK}/list?lifetime_matches_created={number}"))) == 2
+    for wrong, words in ((f"task_id={task[:8]}", "Must be the id of a task"), ("position=x", "Must be a whole number")):
+        refused = browser.get(f"{DESK}?{wrong}")
+        assert (refused.status_code, words in refused.text) == (422, True), refused.text
+    asked = {"model": "report_scorer", "reviewer": "by-place", "filter": {"task_id": task, "position": {"ge": 2}}}
+    (lease,) = platform.client.post("/triage/leases", json=asked).json()["leases"]
+    assert (lease["task_id"], lease["position"]) == (task, 2)
 
 
 def test_scores_are_told_where_no_draw_hides_them(

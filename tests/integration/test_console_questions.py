@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator
 from html import unescape
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, text
 
 from registry import administration
-from store import keys
+from store import keys, task_events
 from store.keys import Role
+from store.task_events import TaskEvent, client_as_actor
 from tests.browsing import Browser, Page
 from tests.integration.test_console_shadow import CANDIDATE, REVERSED
 from tests.running import REPORT, ROOT, Platform, eventually
@@ -83,6 +85,7 @@ def asked(closed: Platform, closed_engine: Engine) -> Iterator[Asked]:
         connection.execute(text(REVERSED), {"version": VERSION, "task_id": ids[0]})
         connection.execute(text(CALLED), {"id": ids[0]})
         connection.execute(text(FAILED), {"id": ids[1]})
+        task_events.note(connection, TaskEvent.REPLAYED, client_as_actor("night-shift"), [UUID(ids[1])])
     yield Asked(*ids)
     with closed_engine.begin() as connection:
         administration.shadow(connection, "report_scorer", VERSION, "test", stop=True)
@@ -112,6 +115,10 @@ QUESTIONS: dict[str, tuple[Callable[[Clicks, Asked], Any], str]] = {
     "Did the callback arrive?": (
         lambda c, a: of_client(c).follow(a.done[-6:]),
         "hooks.example.com: delivered",
+    ),
+    "Who has replayed this task?": (
+        lambda c, a: c.follow("Tasks").filter(id=a.failed),
+        "replayed by night-shift",
     ),
     "Who made this version live, and why?": (
         lambda c, _: c.follow("Models").follow("report_scorer"),

@@ -371,3 +371,33 @@ def test_a_role_sees_the_desk_the_leads_page_or_neither(closed: Platform, closed
             assert f"You review as desk-{role}" in browser.page(DESK).text
             browser.post(f"{DESK}/reviewer", {"reviewer": "Žofie, «night»"})
             assert "You review as Žofie, «night»" in browser.page(DESK).text
+
+
+def opened(page: Page) -> list[str]:
+    """Return the leases that are not hidden."""
+    return [str(given["data-lease"]) for name, given in page.tags if name == "article" and "hidden" not in given]
+
+
+def test_a_page_that_is_loaded_again_shows_what_was_displayed_last(desks: Callable[[int], NewDesk]) -> None:
+    desk = desks(7)("reloads")
+
+    def display(lease: str) -> None:
+        answer = desk.browser.post(f"{DESK}/shown{desk.query}", {"lease": lease}, **{"X-Part": "1"})
+        assert answer.status_code == 204, answer.text
+
+    loaded = desk.part("next")
+    first, second, third, fourth, *_ = leases(loaded)
+    assert opened(desk.look()) == [first], "none was displayed yet"
+    for lease in (first, second, third):
+        display(lease)
+        assert opened(desk.look()) == [lease], "who walks on comes back to where he was"
+    display(second)
+    assert opened(desk.look()) == [second], "who walks back, too"
+    decision = {"lease": second, "outcome": "abuse", "decided_at": form_of(loaded)["decided_at"]}
+    decided = desk.part("decide", **decision, have=f"{first},{second},{third},{fourth}")
+    assert opened(desk.look()) == [third], "the page is loaded before the handler hears of the next one"
+    display(fourth)
+    assert opened(desk.look()) == [fourth], "what comes late counts"
+    assert leases(desk.look())[:3] == [first, third, fourth], "their order stays"
+    desk.part("undo", **undo_form(decided))
+    assert opened(desk.look()) == [second], "what was taken back is open"

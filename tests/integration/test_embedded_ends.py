@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import psycopg2  # type: ignore[import-untyped]
 import pytest
 
+from devstack import tether
 from devstack.embedded import Postgres, ServerProcess, start_postgres, start_valkey
 from devstack.errors import AlreadyRunning, StartFailed
 from tests.embedded import Start, another_run, answers, keep, kept, runs, starts, wait_until
@@ -78,6 +80,16 @@ def test_two_runs_do_not_share_a_folder(running: ServerProcess) -> None:
     with pytest.raises(AlreadyRunning):
         (start_postgres if isinstance(running, Postgres) else start_valkey)(running.folder)
     assert answers(running)
+
+
+def test_a_folder_is_free_while_a_child_of_another_thread_still_holds_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tether, "TAKE_SECONDS", 60)  # a busy machine starts `sleep` late
+    lock = tether.take(tmp_path)
+    with subprocess.Popen(["sleep", "0.2"], pass_fds=[lock.fileno()]):  # noqa: S607
+        lock.close()
+        tether.take(tmp_path).close()
 
 
 def test_the_terminals_interrupt_does_not_reach_it(running: ServerProcess) -> None:

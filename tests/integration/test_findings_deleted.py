@@ -11,7 +11,7 @@ from registry import versions
 from store import model_notices, old_findings
 
 MODEL = "report_scorer"
-TABLES = ("evaluations", "drift", "gate_reports", "event_webhooks")
+TABLES = ("evaluations", "drift", "gate_reports", "jobs", "task_events", "event_webhooks")
 
 EVALUATION = """
 INSERT INTO evaluations (model, grouping, group_name, computed_at, predictions, outcomes, expected, mature, reviewed,
@@ -33,6 +33,15 @@ SELECT 'model.promoted', 'http://x', now() - interval '90 days',
     CASE WHEN NOT :delivered AND NOT :failed THEN now() END,
     CASE WHEN :delivered THEN ended END, CASE WHEN :failed THEN ended END
 FROM (SELECT now() - CAST(:age AS interval) AS ended) AS one
+"""
+
+JOB = """
+INSERT INTO jobs (id, kind, model, priority, on_invalid, finished_at)
+VALUES (gen_random_uuid(), :kind, :model, 2, 'stop', now() - CAST(:age AS interval))
+"""
+
+REPLAYED = """
+INSERT INTO task_events (event, by, n_tasks, at) VALUES ('replayed', 'ada', 5, now() - CAST(:age AS interval))
 """
 
 
@@ -67,20 +76,27 @@ def fill(engine: Engine, version: str) -> None:
             add(connection, NEWS, delivered=True, failed=False, age=age)
             add(connection, NEWS, delivered=False, failed=True, age=age)
         add(connection, NEWS, delivered=False, failed=False, age="31 days")
+        for kind, ended in (("replay", "450 days"), ("cancel", "390 days"), ("replay", None), ("file", "450 days")):
+            add(connection, JOB, kind=kind, age=ended)
+        for age in ("450 days", "390 days"):
+            add(connection, REPLAYED, age=age)
 
 
 def test_old_findings_go_and_the_newest_of_each_stays(
     engine: Engine, database_url: str, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(engine, version)
-    going = {"evaluations": 3, "drift": 3, "gate_reports": 2, "event_webhooks": 2}
+    going = {"evaluations": 3, "drift": 3, "gate_reports": 2, "jobs": 1, "task_events": 1, "event_webhooks": 2}
     before = rows(engine)
     monkeypatch.setenv("DATABASE_URL", database_url)
     said = CliRunner().invoke(retain, ["--dry-run", "--json"])
     assert json.loads(said.stdout)["findings"] == going
     assert rows(engine) == before
     words = CliRunner().invoke(retain, ["--dry-run"]).stdout
-    assert words.startswith("findings would be deleted: evaluations: 3, drift: 3, gate_reports: 2, event_webhooks: 2\n")
+    assert words.startswith(
+        "findings would be deleted: evaluations: 3, drift: 3, gate_reports: 2, jobs: 1, task_events: 1, "
+        "event_webhooks: 2\n"
+    )
     monkeypatch.setattr(old_findings, "ROWS", 1)
     assert findings(engine, 400, dry_run=False) == going
     assert rows(engine) == {table: before[table] - gone for table, gone in going.items()}

@@ -26,7 +26,8 @@ from serving.artifact import current
 from store import old_outcomes
 from store.version_scores import VersionScore, store
 from tests.artifacts import broken, recalibrated, weakened
-from tests.running import ROOT, eventually
+from tests.browsing import Browser, Page
+from tests.running import ROOT, eventually, handler
 
 INPUTS, DECIDED = 6_000, 5_000
 TABLE = "report_scores"
@@ -191,6 +192,27 @@ def test_an_exception_excuses_its_slice_only_and_stands_in_the_event(
         kept = connection.execute(text("SELECT report FROM gate_reports ORDER BY id DESC LIMIT 1")).scalar_one()
         assert kept["excepted"] == ["abuse_type=SPAM"]
     assert "excepted: abuse_type=SPAM" in millrace(database_url, models, "events", "report_scorer", "--csv").output
+
+
+def test_the_console_takes_the_exceptions_that_the_gate_has_judged(
+    database_url: str, redis_url: str, engine: Engine, stored: dict[str, Any], tmp_path: Path
+) -> None:
+    with engine.begin() as connection:
+        add_outcomes(connection, stored)
+        spoil(connection, stored)
+    except_spam = ("--except", "abuse_type=SPAM")
+    assert millrace(database_url, models, "gate", "report_scorer@equal", *except_spam).exit_code == 0
+    form = {"version": "equal", "reason": "SPAM is on its way out"}
+    with handler(database_url, redis_url, tmp_path) as platform, Browser(platform.url) as browser:
+        path = "/console/models/report_scorer"
+        assert "May be worse in" in browser.page(path).text
+        refused = browser.post(f"{path}/promote", {**form, "excepted": "abuse_type=MSG"})
+        assert (refused.status_code, "has not compared" in Page(refused.text).text) == (409, True), refused.text
+        done = browser.post(f"{path}/promote", {**form, "excepted": " abuse_type=SPAM \r\n\r\n"})
+        assert done.status_code == 303, done.text
+        assert "pass; excepted: abuse_type=SPAM" in browser.page(path).text
+    with engine.connect() as connection:
+        assert last_event(connection) == ("equal", "promoted", "pass; excepted: abuse_type=SPAM")
 
 
 def test_without_outcomes_a_promotion_rests_on_a_reason(

@@ -58,6 +58,7 @@ from tests.one_task import (
     read,
     renew,
     republish,
+    sweep_and_claim,
     take_back,
     take_back_after_outage,
 )
@@ -97,6 +98,7 @@ DELIVERIES = (
     *(one for one in OPERATIONS if one.name in ("claim", "finish", "fail", "cancel", "replay") and one.by != "B"),
     Operation("deliverers", "sweep", webhooks.sweep),
     Operation("D", "claim", claim_delivery),
+    Operation("D", "sweep and claim", sweep_and_claim),
     Operation("D", "deliver", deliver),
     Operation("D", "is killed", is_killed),
     Operation("time", "ends the claim", passes("webhooks", "due_at")),

@@ -11,6 +11,8 @@ from broker.address import end_without_use
 from broker.config import create_celery
 from broker.settings import BrokerSettings
 from registry.artifacts import ArtifactCache, ArtifactSettings
+from runtimes import code_model
+from serving import scratch
 from store.settings import StoreSettings
 from telemetry import logs
 from telemetry.settings_errors import exit_on_invalid_settings
@@ -51,6 +53,7 @@ def main() -> None:
     end_without_use(broker.redis)
     remote_control.restrict()
     store = StoreSettings()
+    scratch.sweep(code_model.scratch_folder())
     with TemporaryDirectory(prefix="millrace-worker-") as verdicts:
         tests = SelfTests(Path(verdicts))
         cache = ArtifactCache(ArtifactSettings().model_cache)

@@ -11,6 +11,7 @@ import queue
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from registry.versions import ModelVersion, Registry
 from rescue.metrics import RescueMetrics
 from rescue.rounds import Rescue
 from rescue.settings import RescueSettings
+from runtimes import code_model
+from serving import scratch
 from serving.artifact import Artifact
 from store.engine import WatchedEngine, connect
 from store.settings import StoreSettings
@@ -37,12 +40,16 @@ from worker.scoring.interruption import SHUTDOWN
 from worker.scoring.live_models import LiveModels, Unloadable
 from worker.scoring.metrics import ScoringMetrics
 from worker.scoring.process import ScoringProcess
+from worker.scoring.self_test import SelfTests
 from worker.scoring.wanted import refused, wanted
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
 METRICS_INTERVAL = 1.0
+
+VERDICTS = "verdicts"
+"""The folder, beside the metrics, in which the processes note which versions they could load."""
 
 
 def load_scorer(metrics: Path) -> ScoringProcess:
@@ -53,17 +60,32 @@ def load_scorer(metrics: Path) -> ScoringProcess:
     store = StoreSettings()
     engine = connect(store.database_url, pool_size=1)
     cache = ArtifactCache(ArtifactSettings().model_cache)
+    scratch.sweep(code_model.scratch_folder())
 
-    def provide(version: ModelVersion) -> Artifact:
+    (verdicts := metrics / VERDICTS).mkdir(exist_ok=True)
+
+    def provide(version: ModelVersion, tests: SelfTests) -> Artifact:
         with engine.connect() as connection:
             if why := table_types.misfit(connection, version.model, version.version):
                 raise Unloadable(why)
-            return cache.fetch(connection, version)
+            found = cache.fetch(connection, version)
+        if registry.live.get(version.model) is version and (why := tests.once(version, found)):
+            raise Unloadable(why)
+        return found
 
     registry = Registry()
     with engine.connect() as connection:
         registry.refresh(connection)
-    models = LiveModels(registry, partial(wanted, chosen=settings.chosen), provide, counted, refused(settings.chosen))
+    for version in wanted(registry, settings.chosen).values():
+        with suppress(Exception):  # it comes again, and is told, when the version is loaded below
+            provide(version, SelfTests(verdicts))
+    models = LiveModels(
+        registry,
+        partial(wanted, chosen=settings.chosen),
+        partial(provide, tests=SelfTests(verdicts, "spawn")),
+        counted,
+        refused(settings.chosen),
+    )
     process = ScoringProcess(settings, store, counted, models)
     signal.signal(SHUTDOWN, signal.SIG_IGN)  # but while it scores
     atexit.register(process.stop)

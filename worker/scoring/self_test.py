@@ -1,13 +1,16 @@
 """Loads a version once in a process of its own, before those that score load it: a broken one stops no other.
 
-The verdicts are files in a folder that the worker's processes share.
+The verdicts are files in a folder that the worker's processes share. A process that has used a model already starts
+the other one afresh (`spawn`): in a fork of it, OpenMP runtimes hang.
 """
 
+import fcntl
 import multiprocessing
+import time
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -26,15 +29,25 @@ LOAD_TIMEOUT = 600.0
 
 
 class SelfTests:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, method: Literal["fork", "spawn"] = "fork") -> None:
+        """Use this folder; `method` says how the process starts that loads a version."""
         self._folder = folder
-        self._again: dict[ModelVersion, float] = {}
-        """When to test those again that something away kept from being loaded."""
+        self._method = method
 
     def is_due(self, version: ModelVersion) -> bool:
         """Return whether the version is to be tested: it was not yet, or may pass by now."""
-        again = self._again.get(version)
-        return self.verdict(version) is None or (again is not None and monotonic() > again)
+        try:
+            return time.time() - self._away(version).stat().st_mtime > RETRY
+        except FileNotFoundError:
+            return self.verdict(version) is None
+
+    def once(self, version: ModelVersion, found: Artifact) -> str:
+        """Return why the version cannot be loaded, empty if it can: one process tests it, and others wait for that."""
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.is_due(version):
+                self.run(version, found)
+        return self.verdict(version) or ""
 
     def verdict(self, version: ModelVersion) -> str | None:
         """Return why the version could not be loaded; empty: it could; None: it was not tested yet."""
@@ -45,10 +58,11 @@ class SelfTests:
 
     def run(self, version: ModelVersion, found: Artifact) -> bool:
         """Load the version once, note the verdict, and return whether it can be loaded."""
-        reason, passes = _fault(version, found)
-        self._again.pop(version, None)
+        reason, passes = _fault(version, found, self._method)
         if passes:
-            self._again[version] = monotonic() + RETRY
+            self._away(version).touch()
+        else:
+            self._away(version).unlink(missing_ok=True)
         if reason:
             self.refuse(version, reason)
         else:
@@ -74,16 +88,21 @@ class SelfTests:
     def _file(self, version: ModelVersion) -> Path:
         return self._folder / f"{version.model}-{version.digest}"
 
+    def _away(self, version: ModelVersion) -> Path:
+        """Return the file that is there while something away keeps the version from being loaded."""
+        return self._file(version).with_suffix(".away")
 
-def _fault(version: ModelVersion, found: Artifact) -> tuple[str, bool]:
+
+def _fault(version: ModelVersion, found: Artifact, method: str) -> tuple[str, bool]:
     """Return why the version cannot be loaded, empty if it can, and whether that may pass by itself."""
     try:
         loaded_models.loader(version)  # forked processes share the imported runtime; nothing uses it here
     except Exception as error:
         return described(error), False
-    forked: Any = multiprocessing.get_context("fork")  # as Celery forks the worker's processes
-    ours, theirs = forked.Pipe(duplex=False)
-    process = forked.Process(target=_load, args=(version, found, theirs), daemon=True)
+    context: Any = multiprocessing.get_context(method)  # Celery, too, forks the worker's processes
+    ours, theirs = context.Pipe(duplex=False)
+    as_stored = replace(version)  # without the spec that was made of it: a new process could not read it
+    process = context.Process(target=_load, args=(as_stored, found, theirs), daemon=True)
     process.start()
     theirs.close()
     try:
