@@ -4,11 +4,11 @@
 PostgreSQL is the queue of record for both: rescue publishes again what a broker loses.
 """
 
-from collections.abc import AsyncIterator, Hashable, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from broker.message import Task
+from broker.message import ALL_LANES, Lane, QueuedTask
 
 
 class PublishFailed(Exception):
@@ -22,17 +22,17 @@ class AnnounceFailed(Exception):
 class Sender(Protocol):
     """Publishes messages and announcements. Each method may block for seconds."""
 
-    def publish(self, tasks: Iterable[Task], *, alone: bool = False) -> int:
+    def publish(self, tasks: Iterable[QueuedTask], *, alone: bool = False) -> dict[tuple[str, Lane], int]:
         """Publish tasks in chunks, or each `alone`. Raises PublishFailed.
 
-        Return how many messages now wait in the longest of their queues.
+        Return how many messages now wait in each of their lanes, by model.
         """
 
-    def waiting(self, model: str) -> dict[int, int]:
-        """Return how many messages of each priority wait; those being scored are not counted. Raises PublishFailed."""
+    def waiting(self, model: str, lanes: Sequence[Lane] = ALL_LANES) -> dict[Lane, int]:
+        """Return how many messages of each lane wait; those being scored are not counted. Raises PublishFailed."""
 
-    def following(self, model: str) -> dict[int, Hashable]:
-        """Return the message that is taken next from each priority that has one. Raises PublishFailed."""
+    def following(self, model: str) -> dict[Lane, tuple[UUID, ...]]:
+        """Return the tasks of the message that is taken next from each lane that has one. Raises PublishFailed."""
 
     def announce(self, task_ids: Iterable[UUID]) -> None:
         """Announce that tasks have ended. Raises AnnounceFailed."""

@@ -8,10 +8,10 @@ some (callbacks, an expiry, another task's name) are orders. The check passes on
 import os
 import socket
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
-from operator import itemgetter
-from typing import Annotated, Any, Literal
+from operator import attrgetter
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
@@ -38,40 +38,77 @@ def queue_of(model: str) -> str:
 
 
 PRIORITIES = (0, 1, 2)
-"""High, normal, low: Redis holds a list for each, and workers empty the first of all models before they look at the
-next."""
+"""High, normal, low: workers empty the first of all models before they look at the next."""
+
+LANES = 4
+"""Lists that each priority of a model has in Redis. The first, the front, is for clients of which little waits, the
+others are for those of which much does; workers take from them in turns (lanes.py)."""
 
 
-def list_of(model: str, priority: int) -> str:
-    """Return the name of Redis's list, which kombu derives from the queue's."""
-    return f"{queue_of(model)}\x06\x16{priority}" if priority else queue_of(model)
+class Lane(NamedTuple):
+    """One of the lists of a model."""
+
+    priority: int
+    number: int = 0
 
 
-Task = tuple[UUID, str, int, int]
-"""A task to be published: its id, model, number of inputs, priority."""
+ALL_LANES = tuple(Lane(priority, number) for priority in PRIORITIES for number in range(LANES))
 
 
-def messages(tasks: Iterable[Task], bounds: Bounds, *, alone: bool) -> Iterator[tuple[str, int, list[UUID]]]:
-    """Group tasks into messages (model, priority, chunk), or each `alone`."""
-    queue = itemgetter(1, 3)
-    for (model, priority), group in groupby(sorted(tasks, key=queue), key=queue):
-        pairs = [(task_id, n_inputs) for task_id, _, n_inputs, _ in group]
-        for chunk in [[task_id] for task_id, _ in pairs] if alone else chunks(pairs, bounds(model)[0]):
-            yield model, priority, chunk
+def list_of(model: str, priority: int, lane: int = 0) -> str:
+    """Return the name of Redis's list. Celery knows the first of each priority, and by the same name."""
+    suffix = priority + 10 * lane
+    return f"{queue_of(model)}\x06\x16{suffix}" if suffix else queue_of(model)
 
 
-def chunks(tasks: Iterable[tuple[UUID, int]], max_inputs: int) -> Iterator[list[UUID]]:
+def lists_of(model: str) -> list[str]:
+    """Return the names of all lists of a model, in the order of ALL_LANES."""
+    return [list_of(model, *lane) for lane in ALL_LANES]
+
+
+class QueuedTask(NamedTuple):
+    """A task to be published."""
+
+    task_id: UUID
+    model: str
+    n_inputs: int
+    priority: int
+    lane: int = 0
+
+    @property
+    def place(self) -> tuple[str, Lane]:
+        """Model and lane."""
+        return self.model, Lane(self.priority, self.lane)
+
+
+class Chunk(NamedTuple):
+    """The tasks of one message, and how many inputs they have."""
+
+    task_ids: list[UUID]
+    inputs: int
+
+
+def messages(tasks: Iterable[QueuedTask], bounds: Bounds, *, alone: bool) -> Iterator[tuple[str, Lane, Chunk]]:
+    """Group tasks into messages (model, lane, chunk), or each `alone`."""
+    queue = attrgetter("model", "priority", "lane")
+    for (model, priority, lane), group in groupby(sorted(tasks, key=queue), key=queue):
+        pairs = [(task.task_id, task.n_inputs) for task in group]
+        for chunk in [Chunk([task_id], n) for task_id, n in pairs] if alone else chunks(pairs, bounds(model)[0]):
+            yield model, Lane(priority, lane), chunk
+
+
+def chunks(tasks: Iterable[tuple[UUID, int]], max_inputs: int) -> Iterator[Chunk]:
     """Split (task id, number of inputs) pairs of one model into chunks, in their order."""
     chunk: list[UUID] = []
     inputs = 0
     for task_id, n_inputs in tasks:
         if chunk and (len(chunk) == MAX_TASKS or inputs + n_inputs > max_inputs):
-            yield chunk
+            yield Chunk(chunk, inputs)
             chunk, inputs = [], 0
         chunk.append(task_id)
         inputs += n_inputs
     if chunk:
-        yield chunk
+        yield Chunk(chunk, inputs)
 
 
 KILL = 5
@@ -81,9 +118,9 @@ _NOTHING = dict.fromkeys(("shadow", "eta", "expires", "group", "group_index", "p
 _NO_ORDERS = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
 
 
-def write(queue: str, priority: int, task_ids: Sequence[UUID], time_limit: int) -> bytes:
+def write(queue: str, lane: Lane, chunk: Chunk, time_limit: int) -> bytes:
     """Return a message for these tasks; scoring them is interrupted after `time_limit` seconds."""
-    ids = list(map(str, task_ids))
+    ids = list(map(str, chunk.task_ids))
     message_id = ids[0] if len(ids) == 1 else str(uuid4())  # Flower finds it by the task's id, if it carries only one
     headers: dict[str, Any] = {
         **_NOTHING,
@@ -104,7 +141,9 @@ def write(queue: str, priority: int, task_ids: Sequence[UUID], time_limit: int) 
         "correlation_id": message_id,
         "delivery_mode": 2,
         "delivery_info": {"exchange": "", "routing_key": queue},
-        "priority": priority,
+        "priority": lane.priority,
+        "lane": lane.number,
+        "inputs": chunk.inputs,
         "body_encoding": "base64",
         "delivery_tag": str(uuid4()),
     }
@@ -150,7 +189,9 @@ class _Properties(msgspec.Struct):
     delivery_tag: UUID
     delivery_info: dict[str, str | bool]
     body_encoding: Literal["base64"]
-    priority: int
+    priority: Annotated[int, msgspec.Meta(ge=0, lt=len(PRIORITIES))]
+    lane: Annotated[int, msgspec.Meta(ge=0, lt=LANES)] = 0
+    inputs: Annotated[int, msgspec.Meta(gt=0)] = 1
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
@@ -178,9 +219,21 @@ def fault(message: Any, queue: str) -> str | None:
     """Say what is wrong with a message that came from this queue; None: nothing."""
     try:
         envelope = msgspec.convert(message, _Envelope)
-        body = b64decode(envelope.body, validate=True)
-        msgspec.json.decode(body, type=tuple[tuple[()], _Arguments, _Orders])
+        _body(envelope)
     except (ValueError, RecursionError) as error:
         return str(error)
     task = envelope.headers.task
     return None if task == queue else f"it is for {task!r}"
+
+
+def ids_in(message: bytes) -> tuple[UUID, ...]:
+    """Return the ids of a message's tasks; none, if our publisher did not write it."""
+    try:
+        return tuple(_body(msgspec.json.decode(message, type=_Envelope)).task_ids)
+    except (ValueError, RecursionError):
+        return ()
+
+
+def _body(envelope: _Envelope) -> _Arguments:
+    body = b64decode(envelope.body, validate=True)
+    return msgspec.json.decode(body, type=tuple[tuple[()], _Arguments, _Orders])[1]

@@ -3,7 +3,7 @@
 Clients wait less because of announcements, and nothing else depends on them: PostgreSQL is the truth.
 """
 
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -16,7 +16,20 @@ from redis.retry import Retry
 
 from broker.address import explain
 from broker.broker import AnnounceFailed, PublishFailed
-from broker.message import PRIORITIES, Bounds, Task, list_of, messages, queue_of, write
+from broker.lanes import Turns
+from broker.message import (
+    ALL_LANES,
+    QUEUES,
+    Bounds,
+    Lane,
+    QueuedTask,
+    ids_in,
+    list_of,
+    lists_of,
+    messages,
+    queue_of,
+    write,
+)
 from broker.timeouts import CONNECT_TIMEOUT, SOCKET_TIMEOUT
 
 log = structlog.get_logger(__name__)
@@ -38,22 +51,23 @@ class RedisBroker:
         )
         self._bounds = bounds
 
-    def publish(self, tasks: Iterable[Task], *, alone: bool = False) -> int:
+    def publish(self, tasks: Iterable[QueuedTask], *, alone: bool = False) -> dict[tuple[str, Lane], int]:
+        lanes = []
         with _publishing(), self._redis.pipeline(transaction=False) as pipeline:
-            for model, priority, chunk in messages(tasks, self._bounds, alone=alone):
+            for model, lane, chunk in messages(tasks, self._bounds, alone=alone):
                 _, seconds = self._bounds(model)
-                pipeline.lpush(list_of(model, priority), write(queue_of(model), priority, chunk, seconds))
-            lengths: list[int] = pipeline.execute()
-            return max(lengths, default=0)
+                lanes.append((model, lane))
+                pipeline.lpush(list_of(model, *lane), write(queue_of(model), lane, chunk, seconds))
+            return dict(zip(lanes, pipeline.execute(), strict=True))
 
-    def waiting(self, model: str) -> dict[int, int]:
-        lists = [list_of(model, priority) for priority in PRIORITIES]
+    def waiting(self, model: str, lanes: Sequence[Lane] = ALL_LANES) -> dict[Lane, int]:
+        lists = [list_of(model, *lane) for lane in lanes]
         with _publishing():
             try:
-                return dict(zip(PRIORITIES, self._lengths(lists), strict=True))
+                return dict(zip(lanes, self._lengths(lists), strict=True))
             except redis.ResponseError:
                 drop_foreign(lists, self._redis.llen, self._redis.delete)
-                return dict(zip(PRIORITIES, self._lengths(lists), strict=True))
+                return dict(zip(lanes, self._lengths(lists), strict=True))
 
     def _lengths(self, lists: Iterable[str]) -> list[int]:
         with self._redis.pipeline(transaction=False) as pipeline:
@@ -61,12 +75,12 @@ class RedisBroker:
                 pipeline.llen(name)
             return pipeline.execute()
 
-    def following(self, model: str) -> dict[int, Hashable]:
+    def following(self, model: str) -> dict[Lane, tuple[UUID, ...]]:
         with _publishing(), self._redis.pipeline(transaction=False) as pipeline:
-            for priority in PRIORITIES:
-                pipeline.lindex(list_of(model, priority), -1)
-            found = zip(PRIORITIES, pipeline.execute(), strict=True)
-            return {priority: message for priority, message in found if message is not None}
+            for name in lists_of(model):
+                pipeline.lindex(name, -1)
+            found = zip(ALL_LANES, pipeline.execute(), strict=True)
+            return {lane: ids_in(message) for lane, message in found if message is not None}
 
     def announce(self, task_ids: Iterable[UUID]) -> None:
         try:
@@ -115,3 +129,29 @@ def _publishing() -> Iterator[None]:
         yield
     except (redis.RedisError, OSError) as error:
         raise PublishFailed(explain(error)) from error
+
+
+class ListOrder:
+    """The names of each queue's and priority's lists in the order of their turns, as Redis's protocol writes them."""
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+        self._names: dict[tuple[str, int], bytes] = {}
+
+    def names(self, queue: str, priority: int) -> bytes:
+        found = self._names.get((queue, priority))
+        if found is None:
+            model, lanes = queue.removeprefix(QUEUES), self._turns.order(queue, priority)
+            found = b"".join(bulk(list_of(model, priority, lane)) for lane in lanes)
+            self._names[queue, priority] = found
+        return found
+
+    def taken(self, queue: str, lane: Lane, chunks: float) -> None:
+        self._turns.taken(queue, lane, chunks)
+        self._names.pop((queue, lane.priority), None)
+
+
+def bulk(text: str) -> bytes:
+    """Write a bulk string of RESP."""
+    content = text.encode()
+    return b"$%d\r\n%b\r\n" % (len(content), content)

@@ -4,7 +4,7 @@ import socket
 
 from devstack.errors import PortTaken
 
-METERED = ("handler", "worker", "rescue", "webhooks")
+METERED = ("handler", "worker", "rescue", "webhooks", "export")
 """The programs with metrics, on consecutive ports."""
 
 FIRST, STEP, TRIES = 9641, 10, 10

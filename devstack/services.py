@@ -47,6 +47,7 @@ def services(
     export = []
     if settings.export_url is not None:
         told = {name: ours[name] for name in ("DATABASE_URL", "TMPDIR")} | {"EXPORT_URL": settings.export_url}
+        told["METRICS"] = metrics["export"]["METRICS"]
         export = [Program("export", [*python, "export"], told, logs)]
     if redis_url is None:
         return [handler, *export]

@@ -22,8 +22,8 @@ class UpSettings(BaseSettings):
     metrics_port: int | None = Field(
         default=None,
         ge=1,
-        le=65532,
-        description="first of the four ports of the metrics; empty: from 9641 on, wherever four are free",
+        le=65531,
+        description="first of the five ports of the metrics; empty: from 9641 on, wherever five are free",
     )
     flower_basic_auth: str | None = Field(
         default=None,

@@ -54,9 +54,10 @@ class Stack:
         ports.refuse_taken(
             PORT=self._settings.port, **({"FLOWER_PORT": self._settings.flower_port} if self._celery else {})
         )
-        self._metrics_ports = ports.for_metrics(self._settings.metrics_port)
-        if not self._celery:
-            self._metrics_ports = {"handler": self._metrics_ports["handler"]}
+        given = ports.for_metrics(self._settings.metrics_port)
+        run = {*(given if self._celery else ["handler"])} - {"export"}
+        run |= {"export"} if self._settings.export_url else set()
+        self._metrics_ports = {name: port for name, port in given.items() if name in run}
         local.FOLDER.mkdir(parents=True, exist_ok=True)
         with tether.take(local.FOLDER):
             self._run()

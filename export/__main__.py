@@ -10,11 +10,12 @@ from time import monotonic
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from export.metrics import ExportMetrics
 from export.rounds import DayOutcome, Exporter, Interrupted, RoundGivenUp, reason
 from export.settings import ExportSettings
 from store.engine import STUCK, connect
 from store.settings import StoreSettings
-from telemetry import logs
+from telemetry import exporter, logs
 from telemetry.heartbeat import beat
 from telemetry.settings_errors import exit_on_invalid_settings
 from telemetry.shutdown import shutdown_event
@@ -28,8 +29,9 @@ SILENT = 900.0
 class Rounds:
     """Does rounds, and ends the process when one hangs, so that its supervisor replaces it."""
 
-    def __init__(self, settings: ExportSettings, stopping: threading.Event) -> None:
+    def __init__(self, settings: ExportSettings, metrics: ExportMetrics, stopping: threading.Event) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._stopping = stopping
         self._working_at: float | None = None
         engine = connect(StoreSettings().database_url, pool_size=1)
@@ -49,6 +51,7 @@ class Rounds:
             for outcome in self._exporter.round(self._exporter.models(), today=self._settings.export_today):
                 self._beat()
                 _tell(outcome)
+                self._metrics.count(outcome)
                 exported += outcome.event == "day_exported"
                 failed += outcome.event == "day_failed"
         except Interrupted:
@@ -56,9 +59,12 @@ class Rounds:
             return False
         except (RoundGivenUp, SQLAlchemyError) as error:
             log.error("export_given_up", files=exported, failed=failed, reason=reason(error))
+            self._metrics.give_up()
+            self._metrics.round_over(all_exported=False)
             return False
         finally:
             self._working_at = None
+        self._metrics.round_over(all_exported=failed == 0)
         log.info("export_finished", files=exported, failed=failed)
         return failed == 0
 
@@ -98,10 +104,12 @@ def main() -> None:
     logs.configure(logs.LogSettings())
     settings = ExportSettings()
     stopping = shutdown_event((signal.SIGTERM, signal.SIGINT))
-    rounds = Rounds(settings, stopping)
+    registry = exporter.registry()
+    rounds = Rounds(settings, ExportMetrics(registry), stopping)
     log.info("export_started", url=settings.export_url)
-    if "--once" in sys.argv[1:]:
+    if "--once" in sys.argv[1:]:  # it has ended before Prometheus comes
         sys.exit(0 if rounds.round() else 1)
+    exporter.serve(registry, exporter.MetricsSettings(), "export")
     rounds.run()
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.address import end_without_use
 from broker.broker import Broker
+from broker.lanes import ClientLanes
 from broker.message import Bounds
 from broker.redis_broker import RedisBroker
 from broker.settings import BrokerSettings
@@ -91,9 +92,10 @@ async def start_services(settings: Settings, routes: RouteCounters, stack: Async
     broker, stop_broker, close_broker = await asyncio.to_thread(_broker, settings.broker, registry, bounds)
     stack.push_async_callback(asyncio.to_thread, close_broker)
 
-    notifier = TaskNotifier(broker)
-    backlog = Backlog(vital, settings.handler.max_backlog_inputs)
-    group_commit = GroupCommit(commits, engine, backlog, broker, registry)
+    lanes = ClientLanes(bounds)
+    notifier = TaskNotifier(broker, lanes.ended)
+    backlog = Backlog(vital, settings.handler.max_backlog_inputs, lanes.forget_but)
+    group_commit = GroupCommit(commits, engine, backlog, broker, lanes, registry)
     stack.push_async_callback(group_commit.drain)
     keyring = Keyring(vital) if settings.handler.auth == "required" else None
     limiter = RateLimiter(Rate.parse(settings.handler.rate_limit)) if settings.handler.rate_limit else None

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from broker.broker import AnnounceFailed, PublishFailed, Sender
+from broker.broker import AnnounceFailed, Sender
 from broker.message import MAX_TASKS
 from registry.versions import Registry
 from rescue.jobs import Jobs
@@ -65,7 +65,7 @@ class Rescue:
         self._patience = timedelta(seconds=settings.republish_after_seconds)
         self._starving = timedelta(seconds=settings.starving_after_seconds)
         self._queues = Queues(sender, registry)
-        self._jobs = Jobs(self._steps, lambda tasks: self._publish(tasks, alone=False), self._announce)
+        self._jobs = Jobs(self._steps, lambda tasks: self._queues.publish(tasks, alone=False), self._announce)
         self._starvation = Starvation(settings.starving_after_seconds)
         self._gap = 2 * timedelta(seconds=settings.rescue_interval_seconds) + LATE
         self._away = False
@@ -155,21 +155,27 @@ class Rescue:
             self._metrics.count(taken_back=taken_back, worker_lost=failed)
             self._log(taken_back, failed)
             # A task that was taken back goes alone: if it kills its worker, it takes no other with it.
-            self._publish(taken_back, alone=True)
+            self._queues.publish(taken_back, alone=True)
             self._announce(failed)
 
     def _republish(self, queue: Queue) -> None:
         model, priority = queue
 
         def step(connection: Connection, rows: int) -> list[WaitingTask]:
-            emptied = self._queues.emptied(queue)
-            return waiting.republish(connection, *queue, emptied=emptied, patience=self._patience, limit=rows)
+            return waiting.republish(
+                connection,
+                *queue,
+                emptied=self._queues.emptied(queue),
+                following=self._queues.next_tasks(queue),
+                patience=self._patience,
+                limit=rows,
+            )
 
         for lost in self._steps.do(f"republish {model} {priority}", step):
             self._metrics.count(republished=lost)
             if lost:
                 log.warning("tasks_republished", tasks=len(lost), model=model)
-            self._publish(lost, alone=False)
+            self._queues.publish(lost, alone=False)
 
     def _promote(self, model: str, priority: int) -> None:
         """Publish a chunk of a priority that starves before all others, unless the last one still waits."""
@@ -190,7 +196,7 @@ class Rescue:
             if promoted:
                 self._metrics.count(promoted=promoted)
                 self._starvation.note(queue, [task.task_id for task in promoted])
-                self._publish(promoted, alone=False)
+                self._queues.publish(promoted, alone=False)
             break
 
     def _fail_unserved(self) -> None:
@@ -228,10 +234,3 @@ class Rescue:
                 self._sender.announce(task_ids)
         except AnnounceFailed as error:
             log.warning("announce_failed", error=str(error))
-
-    def _publish(self, tasks: list[WaitingTask], *, alone: bool) -> None:
-        known = [task for task in tasks if self._registry.is_served(task.model)]
-        try:
-            self._sender.publish(known, alone=alone)
-        except PublishFailed as error:  # they are PENDING, and a later round publishes them
-            log.warning("publish_failed", error=str(error))

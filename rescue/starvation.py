@@ -1,31 +1,43 @@
 """Tells which queues starve: nobody takes from them, for busier ones are always taken from first.
 
-A queue is first in, first out, so one from which nobody takes has the same next message all the time. A long backlog
-that is worked on does not starve, however old its tasks are.
+A lane of a queue is first in, first out, so one from which nobody takes has the same next message all the time. A long
+backlog that is worked on does not starve, however old its tasks are. Workers take from the lanes in turns; those of a
+release that does not know a lane take only from the others, so that it starves alone.
 """
 
 from collections.abc import Hashable, Mapping
 from time import monotonic
 from uuid import UUID
 
+from broker.message import LANES, Lane
 from rescue.queues import Queue
 
 
 class Starvation:
     def __init__(self, patience: float) -> None:
-        """A queue starves when nobody has taken from it for so many seconds."""
+        """Call it starving when nobody takes from a queue for so many seconds, or from a lane for LANES times that."""
         self._patience = patience
-        self._next: dict[Queue, tuple[Hashable, float]] = {}
+        self._next: dict[tuple[str, Lane], tuple[Hashable, float]] = {}
+        self._taken_at: dict[Queue, float] = {}
         self._promoted: dict[Queue, tuple[list[UUID], float]] = {}
 
-    def starving(self, following: Mapping[Queue, Hashable]) -> list[Queue]:
-        """Return the queues of lower priorities that starve, by the next message of each that has one."""
+    def starving(self, following: Mapping[tuple[str, Lane], Hashable]) -> set[Queue]:
+        """Return the queues of lower priorities that starve, by the next message of each lane that has one."""
         now = monotonic()
+        for (model, lane), (message, _) in self._next.items():
+            if following.get((model, lane)) != message:
+                self._taken_at[model, lane.priority] = now
         self._next = {
-            queue: known if (known := self._next.get(queue)) and known[0] == message else (message, now)
-            for queue, message in following.items()
+            lane: known if (known := self._next.get(lane)) and known[0] == message else (message, now)
+            for lane, message in following.items()
         }
-        return [queue for queue, (_, since) in self._next.items() if queue[1] > 0 and now - since >= self._patience]
+        starving = set()
+        for (model, lane), (_, since) in self._next.items():
+            queue = (model, lane.priority)
+            untouched = now - max(since, self._taken_at.get(queue, since))
+            if lane.priority > 0 and (untouched >= self._patience or now - since >= LANES * self._patience):
+                starving.add(queue)
+        return starving
 
     def promoted(self, queue: Queue) -> list[UUID]:
         """Return the tasks of the queue that were helped along last, if that was not too long ago."""

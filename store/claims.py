@@ -16,6 +16,7 @@ class WaitingTask(NamedTuple):
     model: str
     n_inputs: int
     priority: int
+    client: str | None = None
 
 
 class Claim(NamedTuple):

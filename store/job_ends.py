@@ -76,7 +76,9 @@ def send_again(
     if submission is None:
         return None
     submissions.accept(connection, [submission])
-    return WaitingTask(submission.task_id, submission.model, submission.n_inputs, Priority(submission.priority))
+    return WaitingTask(
+        submission.task_id, submission.model, submission.n_inputs, Priority(submission.priority), submission.client
+    )
 
 
 _FINISH = text(f"""

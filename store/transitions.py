@@ -153,14 +153,14 @@ WITH overdue AS (
 )
 UPDATE tasks SET {TAKE_BACK.sets_where("again OR excused", FAIL_LOST)}
 FROM overdue WHERE tasks.id = overdue.id
-RETURNING tasks.id, model, n_inputs, priority, status
+RETURNING tasks.id, model, n_inputs, priority, client, status
 """)
 
 
 def take_back(connection: Connection, *, attempts: int, limit: int) -> dict[WaitingTask, Status]:
     """Take tasks from workers whose lease ran out. Return what each is now: PENDING, or FAILURE after its attempts."""
     rows = connection.execute(_TAKE_BACK, {"attempts": attempts, "limit": limit, "grace": GRACE})
-    return {WaitingTask(*row[:4]): Status(row.status) for row in rows}
+    return {WaitingTask(*row[:5]): Status(row.status) for row in rows}
 
 
 def _some(condition: str) -> str:
@@ -218,12 +218,12 @@ _REPLAY = f"""
 WITH replayed AS (
     UPDATE tasks SET {REPLAY.sets}
     WHERE {{which}} AND {REPLAY.allowed} AND EXISTS (SELECT FROM task_inputs WHERE task_id = id)
-    RETURNING id, model, n_inputs, priority
+    RETURNING id, model, n_inputs, priority, client
 ), untold AS (
     UPDATE webhooks SET due_at = NULL, attempts = 0, delivered_at = NULL, given_up_at = NULL
     FROM replayed WHERE task_id = replayed.id
 )
-SELECT id, model, n_inputs, priority FROM replayed
+SELECT id, model, n_inputs, priority, client FROM replayed
 """
 
 

@@ -29,8 +29,9 @@ def models_without_worker(connection: Connection, *, alive: timedelta) -> list[s
     return list(connection.execute(_MODELS_WITHOUT_WORKER, {"alive": alive}).scalars())
 
 
-# A queue is first in, first out, in each of its priorities. A task that waits although one published well after it
-# is being scored has lost its message; so has one published before the queue was seen empty.
+# Each lane of a priority is first in, first out, and a task may be in any of them. One that waits although a task
+# published well after it is being scored has lost its message, if each lane's next message is as late; so has one that
+# was published before all lanes were seen empty.
 _REPUBLISH = text(f"""
 WITH unpublished AS (
     SELECT id FROM tasks WHERE {status_in(PENDING)} AND model = :model AND priority = :priority AND needs_message
@@ -39,27 +40,37 @@ WITH unpublished AS (
     SELECT id FROM tasks
     WHERE {status_in(PENDING)} AND model = :model AND priority = :priority AND published_at < now() - :patience
     AND published_at <= greatest(now() - CAST(:emptied AS interval), (
-        SELECT max(overtaking.published_at) - :patience FROM tasks AS overtaking
+        SELECT max(least(overtaking.published_at, (SELECT min(published_at) FROM tasks WHERE id = ANY(:following))))
+            - :patience FROM tasks AS overtaking
         WHERE overtaking.{status_in(STARTED)} AND overtaking.model = :model AND overtaking.priority = :priority
     ))
     ORDER BY published_at LIMIT :limit - (SELECT count(*) FROM unpublished) FOR UPDATE SKIP LOCKED
 )
 UPDATE tasks SET published_at = now(), needs_message = false
 WHERE id IN (SELECT id FROM unpublished UNION ALL SELECT id FROM lost)
-RETURNING id, model, n_inputs, priority
+RETURNING id, model, n_inputs, priority, client
 """)
 
 
 def republish(
-    connection: Connection, model: str, priority: int, *, emptied: timedelta | None, patience: timedelta, limit: int
+    connection: Connection,
+    model: str,
+    priority: int,
+    *,
+    emptied: timedelta | None,
+    following: Sequence[UUID],
+    patience: timedelta,
+    limit: int,
 ) -> list[WaitingTask]:
     """Return the tasks that need a message or have lost theirs for longer than `patience`, marked as published now.
 
-    `emptied`: how long ago their queue was last seen empty; None: never. Backlog alone is no reason: under overload
-    most tasks wait long, and each has its message.
+    `emptied`: how long ago their queue was last seen empty; None: never. `following`: the tasks of the messages that
+    are taken next from its lanes. Backlog alone is no reason: under overload most tasks wait long, and each has its
+    message.
     """
     values = {"model": model, "priority": priority, "emptied": emptied, "patience": patience, "limit": limit}
-    return [WaitingTask(*row) for row in connection.execute(_REPUBLISH, values)]
+    rows = connection.execute(_REPUBLISH, values | {"following": list(following)})
+    return [WaitingTask(*row) for row in rows]
 
 
 _STARVING = text(f"""

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 OFF = "off"
 
-PORTS = {"handler": 9641, "worker": 9642, "rescue": 9643, "webhooks": 9644}
+PORTS = {"handler": 9641, "worker": 9642, "rescue": 9643, "webhooks": 9644, "export": 9645}
 """The ports where METRICS gives none: one for each program, so that all of them run on one machine."""
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[^\[\]:\s]+)(?::(?P<port>[0-9]{1,5}))?")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
@@ -52,8 +52,10 @@ DISCONNECT: ContextVar[Disconnect | None] = ContextVar("disconnect", default=Non
 class TaskNotifier:
     """Wakes the requests that wait for a task to end: one subscription for all of them, no polling."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, heard: Callable[[list[str]], None]) -> None:
+        """Also tell `heard` which tasks have ended."""
         self._broker = broker
+        self._heard = heard
         self._events: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._announcing: set[asyncio.Task[None]] = set()
         self.closed = False
@@ -96,6 +98,7 @@ class TaskNotifier:
             try:
                 async for ended in self._broker.listen():
                     self.fault = None
+                    self._heard(ended)
                     # Once listening has begun (anew), everyone looks again: what ended before was not heard.
                     self._wake(ended or list(self._events))
             except Exception as error:  # Redis is away, or somebody else spoke: listening must go on
@@ -116,13 +119,7 @@ class TaskNotifier:
 
 
 class TaskReader:
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        connections: int,
-        models: KnownModels,
-        notifier: TaskNotifier,
-    ) -> None:
+    def __init__(self, engine: AsyncEngine, connections: int, models: KnownModels, notifier: TaskNotifier) -> None:
         """Read at most as many tasks at once as the engine has connections."""
         self._engine = single(engine)
         self._reading = asyncio.Semaphore(connections)

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from broker.lanes import Sharer
 from handler.answer.bodies import Accepted, TaskPage, TaskSummary, any_task
 from handler.answer.explanations import explained
 from handler.answer.row_formats import preferred
@@ -115,7 +116,8 @@ async def replay_task(request: ApiRequest, services: Services, client: str | Non
             else ", but its inputs were deleted; submit them again"
         )
         raise RequestRefused(ProblemKind.TASK_NOT_FAILED, f"Task {task_id} is {task['status']}{why}.")
-    services.group_commit.publish_soon(waiting)
+    sharer = Sharer(waiting.model, waiting.priority, waiting.client)
+    services.group_commit.publish_soon(task_id, sharer, waiting.n_inputs)
     return JsonResponse({"task_id": task_id, "status": Status.PENDING}, {"Location": f"/task/{task_id}"}, status=202)
 
 

@@ -7,7 +7,7 @@ a sample contains it, and subtracts at once what was not stored: its count is ne
 import asyncio
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
@@ -54,7 +54,9 @@ class BacklogSample:
 
 
 class Backlog:
-    def __init__(self, engine: AsyncEngine, max_inputs: int) -> None:
+    def __init__(self, engine: AsyncEngine, max_inputs: int, seen: Callable[[QueueDepths], None]) -> None:
+        """Also tell `seen` what waits."""
+        self._seen = seen
         self._engine = single(engine)
         self._max_inputs = max_inputs
         self.sample: BacklogSample | None = None
@@ -108,6 +110,7 @@ class Backlog:
                     queues, snapshot = await tasks.queue_depths(connection)
                     processes = await workers.by_model(connection)
                 self.sample = BacklogSample(monotonic(), queues, snapshot, processes)
+                self._seen(queues)
                 self._sampled = sum(depth.inputs for depth in queues.values())
                 # The sample contains what was stored before it began.
                 self._since = [one for one in self._since[before:] if not snapshot.sees(one[0])]

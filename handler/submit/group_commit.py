@@ -3,15 +3,16 @@
 A client gets its response after the commit and before any publishing, so Redis can neither delay nor refuse it.
 Submissions that repeat an idempotency key are looked up beside the commits, so that a storm of retries delays nobody
 else. There is no timer: while one group commits, the next one gathers, and an idle system answers at once. If enough
-messages wait already, the next chunk is held back to grow, as no worker would take it yet.
+messages wait already in a lane, its next chunk is held back to grow, as no worker would take it yet.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any, TypeVar
+from uuid import UUID
 
 import structlog
 from prometheus_client import CollectorRegistry, Histogram
@@ -19,10 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.address import in_public
 from broker.broker import Sender
-from broker.message import MAX_TASKS
+from broker.lanes import ClientLanes, Sharer
+from broker.message import MAX_TASKS, Lane, QueuedTask
 from handler.submit.backlog import Backlog
 from store import outage
-from store.claims import WaitingTask
 from store.engine import single
 from store.states import Priority
 from store.submissions import AcceptedTask, Submission, accept, originals
@@ -48,7 +49,6 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 DRAIN = 5
 """Seconds that a stopping handler spends on publishing what it has accepted; rescue publishes the rest."""
 
-
 _Pending = tuple[Submission, asyncio.Future[AcceptedTask]]
 
 
@@ -59,6 +59,7 @@ class GroupCommit:
         reads: AsyncEngine,
         backlog: Backlog,
         sender: Sender,
+        lanes: ClientLanes,
         registry: CollectorRegistry,
     ) -> None:
         self._commits = single(commits)
@@ -78,9 +79,10 @@ class GroupCommit:
         self._repeated: list[_Pending] = []
         self.last_publish_failure: tuple[float, str] | None = None
         """When the latest publish failed (time.monotonic), and why; None: the latest succeeded."""
-        self._accepted: list[WaitingTask] = []
-        self._queued = 0
-        """Messages that waited where the latest publish put its own. Redis is asked again only if many."""
+        self._accepted: defaultdict[tuple[str, Lane], list[QueuedTask]] = defaultdict(list)
+        self._queued: dict[tuple[str, Lane], int] = {}
+        """Messages that waited in each lane when it was last looked at. Redis is asked again only if many."""
+        self._lanes = lanes
         self._arrived = asyncio.Event()
         self._conflicted = asyncio.Event()
         self._committed = asyncio.Event()
@@ -100,15 +102,16 @@ class GroupCommit:
         self._waiting.append((submission, stored))
         self._arrived.set()
 
-    def count_and_publish(self, submission: Submission) -> None:
-        """Publish a task that is stored."""
+    def count_and_publish(self, submission: Submission, job: UUID | None = None) -> None:
+        """Publish a task that is stored, and may be a part of a job."""
         s = submission
         self.accepted_tasks[s.model, s.priority] += 1
         self.accepted_inputs[s.model, s.priority] += s.n_inputs
-        self.publish_soon(WaitingTask(s.task_id, s.model, s.n_inputs, s.priority))
+        self.publish_soon(s.task_id, Sharer(s.model, s.priority, s.client, job), s.n_inputs)
 
-    def publish_soon(self, task: WaitingTask) -> None:
-        self._accepted.append(task)
+    def publish_soon(self, task_id: UUID, sharer: Sharer, n_inputs: int) -> None:
+        task = self._lanes.choose(task_id, sharer, n_inputs)
+        self._accepted[task.place].append(task)
         self._committed.set()
 
     async def run(self) -> None:
@@ -122,9 +125,9 @@ class GroupCommit:
         """Publish what is accepted and not published yet, within a bounded time. Call it after `run` has ended."""
         try:
             async with asyncio.timeout(DRAIN):
-                await self._publish(self._accepted)
+                await self._publish(self._take(list(self._accepted)))
         except TimeoutError:
-            log.warning("publish_abandoned", tasks=len(self._accepted))
+            log.warning("publish_abandoned")
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _commit_groups(self) -> None:
@@ -191,37 +194,37 @@ class GroupCommit:
         while True:
             await self._committed.wait()
             self._committed.clear()
-            while len(self._accepted) < MAX_TASKS and await self._enough_messages_wait():  # noqa: ASYNC110 - Redis tells nobody
-                await asyncio.sleep(HOLD)
-            group, self._accepted = self._accepted, []
-            await self._publish(group)
+            while self._accepted:
+                group = await self._ready()
+                await (self._publish(group) if group else asyncio.sleep(HOLD))
 
-    async def _enough_messages_wait(self) -> bool:
-        """Return whether enough messages wait before those of the accepted tasks."""
-        if self._queued < ENOUGH:
-            return False
-        queues = {(task.model, task.priority) for task in self._accepted}
-        if len(queues) != 1:  # rare under a load that makes chunks worth growing
-            return False
-        ((model, priority),) = queues
-        try:
-            waiting = await self._in_thread(self._sender.waiting, model)
-        except Exception as error:  # whatever it was: publishing goes on, and reports its own errors
-            log.warning("queue_unknown", model=model, error=str(error))
-            return False
-        return waiting[priority] >= ENOUGH
+    async def _ready(self) -> list[QueuedTask]:
+        """Take what is to be published now: all but the tasks before which enough messages wait in their lane."""
+        for place in [place for place in self._accepted if self._queued.get(place, 0) >= ENOUGH]:
+            model, lane = place
+            try:
+                self._queued |= {place: (await self._in_thread(self._sender.waiting, model, [lane]))[lane]}
+            except Exception as error:  # whatever it was: publishing goes on, and reports its own errors
+                log.warning("queue_unknown", model=model, error=str(error))
+                self._queued.clear()
+        if sum(map(len, self._accepted.values())) >= MAX_TASKS:
+            return self._take(list(self._accepted))
+        return self._take([place for place in self._accepted if self._queued.get(place, 0) < ENOUGH])
+
+    def _take(self, places: Iterable[tuple[str, Lane]]) -> list[QueuedTask]:
+        return [task for place in places for task in self._accepted.pop(place)]
 
     async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
-    async def _publish(self, group: Sequence[WaitingTask]) -> None:
+    async def _publish(self, group: Sequence[QueuedTask]) -> None:
         try:
-            self._queued = await self._in_thread(self._sender.publish, group)
+            self._queued |= await self._in_thread(self._sender.publish, group)
             self.last_publish_failure = None
         except Exception as error:  # whatever it was: the tasks are durable, and rescue publishes them
             self.publish_failures += 1
             self.last_publish_failure = (monotonic(), in_public(error))
-            self._queued = 0
+            self._queued.clear()
             log.warning("publish_failed", tasks=len(group), error=str(error))
 
 

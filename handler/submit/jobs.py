@@ -160,7 +160,7 @@ async def accept_part(services: Services, job: Row[Any], model: KnownModel, plac
         services.backlog.withdraw(n_inputs)
     else:
         services.backlog.stored(n_inputs, stored.transaction)
-        services.group_commit.count_and_publish(submission)
+        services.group_commit.count_and_publish(submission, place.job_id)
     return stored
 
 

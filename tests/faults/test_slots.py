@@ -10,7 +10,7 @@ from kombu import Connection, Consumer, Queue
 from uuid_utils.compat import uuid7
 
 from broker.config import OPTIONS
-from broker.message import Bounds, queue_of
+from broker.message import Bounds, QueuedTask, queue_of
 from broker.redis_broker import RedisBroker
 from devstack.embedded import ServerProcess, start_valkey
 from models.report_scorer.spec import SPEC
@@ -35,7 +35,7 @@ def valkey() -> Iterator[ServerProcess]:
 def connection(valkey: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
     """A worker's connection, with two messages in its queue."""
     monkeypatch.setattr(transport.Transport, "bounds", staticmethod(BOUNDS), raising=False)
-    RedisBroker(valkey.url, BOUNDS).publish([(uuid7(), SPEC.name, 1, 1) for _ in range(2)], alone=True)
+    RedisBroker(valkey.url, BOUNDS).publish([QueuedTask(uuid7(), SPEC.name, 1, 1) for _ in range(2)], alone=True)
     with Connection(valkey.url, transport=transport.Transport, transport_options=IMPATIENT) as connection:
         yield connection
 

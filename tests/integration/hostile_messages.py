@@ -112,6 +112,12 @@ def malformed() -> dict[str, bytes]:
         ("properties", "body_encoding", "gzip"),
         ("properties", "body_encoding", None),
         ("properties", "priority", "first"),
+        ("properties", "priority", 3),
+        ("properties", "lane", "front"),
+        ("properties", "lane", 4),
+        ("properties", "lane", -1),
+        ("properties", "inputs", 0),
+        ("properties", "inputs", []),
     ):
         messages[f"{part}: {name} {value!r}"] = message = deepcopy(genuine(some))
         message[part][name] = value

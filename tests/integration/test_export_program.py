@@ -16,6 +16,7 @@ from typing import Any
 
 import boto3
 import duckdb
+import httpx
 import pytest
 from click.testing import CliRunner
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -31,7 +32,7 @@ from export.rounds import Exporter, Interrupted
 from tests.conftest import APP_PASSWORD, as_app
 from tests.exporting import DAY, export, exported, fill, make_model, names, stored, today
 from tests.receiving import SECRET
-from tests.running import ROOT, Program, eventually
+from tests.running import ROOT, Program, eventually, free_port
 
 BUCKET = "predictions"
 
@@ -147,6 +148,32 @@ def test_make_up_runs_it_where_a_place_is_set(monkeypatch: pytest.MonkeyPatch) -
     assert programs("redis://nowhere") == everything
     assert programs("redis://nowhere", export_url="file:///srv") == [*everything[:-1], "export", "flower"]
     assert programs(None, export_url="s3://bucket/folder") == ["handler", "export"]
+
+
+def test_its_metrics_say_how_it_fares(
+    start: Callable[..., Program], table: Table, engine: Engine, tmp_path: Path
+) -> None:
+    """The folder is a file for a while, as a place that refuses everything."""
+    fill(engine, table, today(engine) - DAY, 7)
+    port, place = free_port(), tmp_path / "place"
+    place.write_text("in the way")
+
+    def told(name: str) -> float:
+        try:
+            page = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        except httpx.TransportError:
+            return 0
+        return sum(float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith(f"millrace_{name}"))
+
+    settings = {"EXPORT_URL": f"{place.as_uri()}/exported", "EXPORT_INTERVAL_SECONDS": "0.2"}
+    start(**settings, METRICS=f"127.0.0.1:{port}")
+    eventually(lambda: told('export_failures_total{kind="day_failed"}') > 0)
+    begun = told("export_last_success_timestamp_seconds")
+    eventually(lambda: told("export_days_waiting") > 0)
+    place.unlink()
+    eventually(lambda: told("export_rows_total") == 7)
+    eventually(lambda: told("export_last_success_timestamp_seconds") > begun)
+    assert told("export_days_waiting") == 0
 
 
 class S3:

@@ -16,6 +16,7 @@ from celery.worker.control import Panel
 from uuid_utils.compat import uuid7
 
 from broker.config import create_celery
+from broker.message import QueuedTask
 from broker.redis_broker import RedisBroker
 from serving import catalogue
 from store.engine import connect
@@ -241,5 +242,7 @@ def test_a_message_of_several_tasks_has_failed_when_one_has(
                 payload = json.dumps([BAD if number < bad else GOOD]).encode()
                 connection.execute(task_inputs.insert().values(task_id=task_id, payload=payload))
     engine.dispose()
-    RedisBroker(own.environment["REDIS_URL"], catalogue.bounds).publish([(task_id, IMAGES, 1, 1) for task_id in ids])
+    RedisBroker(own.environment["REDIS_URL"], catalogue.bounds).publish(
+        [QueuedTask(task_id, IMAGES, 1, 1) for task_id in ids]
+    )
     shown(flower, str(ids[0]), state, said)

@@ -10,7 +10,7 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from broker.message import fault
+from broker.message import fault, list_of, lists_of
 from store.engine import connect
 from tests.conftest import Servers, empty_redis, new_database
 from tests.integration.hostile_messages import QUEUE, genuine, malformed, pickled
@@ -117,7 +117,7 @@ def test_a_message_that_lies_about_its_time_limit_fails_no_task_and_holds_up_non
     stop(lied_to.worker)
     lies = [[1, 1], [10**9, 10**9], [1, 10**9], [2**62, 2**62]]
     tasks = [lied_to.submit(*[REPORT] * 2_000) for _ in lies]
-    its_queue.delete(QUEUE, f"{QUEUE}\x06\x161", f"{QUEUE}\x06\x162")
+    its_queue.delete(*lists_of("report_scorer"))
     for task_id, lie in zip(tasks, lies, strict=True):
         message = genuine([task_id])
         message["headers"]["timelimit"] = lie
@@ -173,7 +173,7 @@ WRONG_TYPES = {
 def test_what_has_the_name_of_a_key_of_ours_and_is_another_thing_stops_nobody(
     lied_to: Platform, its_queue: redis.Redis
 ) -> None:
-    for key in (QUEUE, f"{QUEUE}\x06\x161", f"{QUEUE}\x06\x162"):
+    for key in (*lists_of("report_scorer")[:4], list_of("report_scorer", 1), list_of("report_scorer", 2, 1)):
         for what, write in WRONG_TYPES.items():
             its_queue.delete(key)
             write(its_queue, key)

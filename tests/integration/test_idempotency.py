@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,8 @@ import pytest
 from sqlalchemy import Engine, event, text
 from uuid_utils.compat import uuid7
 
-from broker.message import Task
+from broker.lanes import ClientLanes
+from broker.message import Lane, QueuedTask
 from handler.submit.backlog import Backlog
 from handler.submit.group_commit import GroupCommit
 from store.engine import connect, connect_async
@@ -91,11 +93,11 @@ class TestComparing:
 class Nowhere:
     """Takes messages and forgets them: PostgreSQL has the tasks."""
 
-    def publish(self, tasks: list[Task], *, alone: bool = False) -> int:
-        return 0
+    def publish(self, tasks: list[QueuedTask], *, alone: bool = False) -> dict[tuple[str, Lane], int]:
+        return {}
 
-    def waiting(self, model: str) -> dict[int, int]:
-        return {0: 0, 1: 0, 2: 0}
+    def waiting(self, model: str, lanes: Sequence[Lane]) -> dict[Lane, int]:
+        return {}
 
     def announce(self, task_ids: list[UUID]) -> None: ...
 
@@ -111,7 +113,9 @@ class TestRetries:
                 lambda *given, to=seen[name]: to.append(given[2]),
             )
         registry = exporter.registry()
-        intake = GroupCommit(commits, reads, Backlog(reads, 10**6), Nowhere(), registry)  # type: ignore[arg-type]
+        lanes = ClientLanes(lambda _: (10_000, 60))
+        backlog = Backlog(reads, 10**6, lanes.forget_but)
+        intake = GroupCommit(commits, reads, backlog, Nowhere(), lanes, registry)  # type: ignore[arg-type]
         running = asyncio.create_task(intake.run())
 
         def keyed(key: str | None, fingerprint: bytes = b"\1a", client: str | None = "alice") -> Any:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from tests.running import ROOT, Platform, eventually
+from tests.running import ROOT, Platform, Program, eventually, free_port
 from tests.scraping import answers
 
 DEPLOY = ROOT / "deploy"
@@ -48,13 +48,17 @@ def exported(port: int) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def names(platform: Platform) -> set[str]:
-    webhooks = platform.start_webhooks()
+def names(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
+    port, folder = free_port(), tmp_path_factory.mktemp("exported")
+    told = {"DATABASE_URL": platform.database_url, "EXPORT_URL": folder.as_uri(), "METRICS": f"127.0.0.1:{port}"}
+    webhooks, export = platform.start_webhooks(), Program("export", ["export"], told, platform.logs)
     try:
         eventually(lambda: answers(platform, "webhooks"))
-        return {name for port in platform.metrics.values() for name in exported(port)}
+        eventually(lambda: "metrics_served" in export.log.read_text())
+        yield {name for port in (*platform.metrics.values(), port) for name in exported(port)}
     finally:
         webhooks.stop()
+        export.stop()
 
 
 def test_every_name_in_alerts_and_dashboards_is_exported(names: set[str]) -> None:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 from uuid_utils.compat import uuid7
 
-from broker.message import PRIORITIES, list_of
+from broker.message import LANES, PRIORITIES, QueuedTask, list_of
 from broker.redis_broker import RedisBroker
 from models.report_scorer.spec import SPEC
 from registry import versions
@@ -141,7 +141,7 @@ class TestLostMessages:
         add(engine, id=ids[1])
         rescue.round()
         assert queues.llen(NORMAL) == 1
-        publisher.publish([(uuid7(), SPEC.name, 1, 1)])
+        publisher.publish([QueuedTask(uuid7(), SPEC.name, 1, 1)])
 
         def all_named() -> bool:
             rescue.round()
@@ -156,16 +156,42 @@ class TestLostMessages:
         ids = [uuid7() for _ in range(5)]
         for task_id in ids:
             add(engine, id=task_id)
-        publisher.publish([(task_id, SPEC.name, 1, 1) for task_id in ids])
+        publisher.publish([QueuedTask(task_id, SPEC.name, 1, 1) for task_id in ids])
         for _ in range(4):
             time.sleep(0.5)
             rescue.round()
         assert sorted(named(queues)) == sorted(map(str, ids))
 
+    def test_a_task_that_another_client_overtakes_has_not_lost_its_message(
+        self, rescue: Rescue, engine: Engine, publisher: RedisBroker
+    ) -> None:
+        """Those in front are scored while those behind, which are older, wait for their turn."""
+        behind = [uuid7() for _ in range(2)]
+        for task_id in behind:
+            add(engine, id=task_id, published_at=LONG_AGO)
+        publisher.publish([QueuedTask(task_id, SPEC.name, 1, 1, lane=1) for task_id in behind])
+        add(engine, status="STARTED", attempt=1, lease_until=text("now() + interval '1 hour'"))
+        rescue.round()
+        assert count(engine, "published_at > now() - interval '1 minute' AND status = 'PENDING'") == 0
+
+    def test_what_was_overtaken_in_every_lane_is_published_again(
+        self, rescue: Rescue, engine: Engine, publisher: RedisBroker, queues: redis.Redis
+    ) -> None:
+        lost, behind, front = uuid7(), uuid7(), uuid7()
+        add(engine, id=lost, published_at=LONG_AGO)
+        for task_id, lane in ((behind, 1), (front, 0)):
+            add(engine, id=task_id)
+            publisher.publish([QueuedTask(task_id, SPEC.name, 1, 1, lane)])
+        rescue.round()
+        assert str(lost) not in named(queues)
+        add(engine, status="STARTED", attempt=1, lease_until=text("now() + interval '1 hour'"))
+        rescue.round()
+        assert str(lost) in named(queues)
+
     def test_what_is_replayed_beside_a_backlog_is_published_in_the_next_round(
         self, rescue: Rescue, engine: Engine, queues: redis.Redis, publisher: RedisBroker
     ) -> None:
-        publisher.publish([(uuid7(), SPEC.name, 1, 1)])
+        publisher.publish([QueuedTask(uuid7(), SPEC.name, 1, 1)])
         failed = uuid7()
         add(engine, id=failed, status="FAILURE", error="no")
         with engine.begin() as connection:
@@ -175,9 +201,9 @@ class TestLostMessages:
         assert str(failed) in named(queues)
 
 
-def named(queues: redis.Redis) -> list[str]:
-    """Return the tasks that the messages of normal priority carry."""
-    messages = map(json.loads, queues.lrange(NORMAL, 0, -1))
+def named(queues: redis.Redis, key: str = NORMAL) -> list[str]:
+    """Return the tasks that the messages of a list carry, if not another of normal priority."""
+    messages = map(json.loads, queues.lrange(key, 0, -1))
     return [task_id for message in messages for task_id in json.loads(b64decode(message["body"]))[1]["task_ids"]]
 
 
@@ -188,8 +214,7 @@ class TestStarving:
         for _ in range(3):
             add(engine, priority=2, n_inputs=10_000, published_at=LONG_AGO)
         rescue.round()  # publishes them, for their queue is empty
-        published = int(queues.llen(LOW))
-        assert published == 3
+        assert sum(queues.llen(list_of(SPEC.name, 2, lane)) for lane in range(LANES)) == 3
         with engine.begin() as connection:
             connection.execute(text("UPDATE tasks SET published_at = now() - interval '1 hour'"))
         for _ in range(3):
@@ -207,7 +232,28 @@ class TestStarving:
         with engine.begin() as connection:
             connection.execute(text("UPDATE tasks SET published_at = now() - interval '1 hour'"))
         for _ in range(4):
-            queues.rpop(LOW)  # as a worker takes it
+            for lane in range(LANES):
+                queues.rpop(list_of(SPEC.name, 2, lane))  # as workers take them
             rescue.round()
             time.sleep(STARVING + 0.1)
         assert queues.llen(HIGH) == 0
+
+    def test_a_lane_that_the_workers_do_not_know_is_helped(
+        self, rescue: Rescue, engine: Engine, queues: redis.Redis, publisher: RedisBroker
+    ) -> None:
+        """Workers of the release before take from the front only, in which something always waits."""
+        behind = uuid7()
+        add(engine, id=behind, priority=2)
+        publisher.publish([QueuedTask(behind, SPEC.name, 1, 2, lane=1)])
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE tasks SET published_at = now() - interval '1 hour'"))
+
+        def helped() -> bool:
+            front = uuid7()
+            add(engine, id=front, priority=2)
+            publisher.publish([QueuedTask(front, SPEC.name, 1, 2)])
+            queues.ltrim(LOW, 0, 0)  # as workers take all but the latest
+            rescue.round()
+            return str(behind) in named(queues, HIGH)
+
+        eventually(helped, every=0.1)

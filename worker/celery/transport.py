@@ -1,4 +1,4 @@
-"""kombu's Redis transport and event loop, made to survive what others write into Redis, and connections that break.
+"""kombu's Redis transport and event loop, made to take turns, and to survive what others write and lost connections.
 
 kombu ends the worker at the first message that is not JSON (https://github.com/celery/kombu/issues/2421,
 https://github.com/celery/celery/issues/7975), and Celery trusts each header. Neither offers a hook before that, so the
@@ -6,12 +6,12 @@ subclasses here override private methods. A dropped message loses no task: rescu
 message.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
 from inspect import GEN_SUSPENDED, getgeneratorstate, isgenerator
 from queue import Empty
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -19,11 +19,12 @@ from celery import bootsteps
 from kombu import asynchronous
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.compat import fileno
-from redis import Connection, Redis, SSLConnection
+from redis import Redis
 from redis.exceptions import ResponseError
 
-from broker.message import PRIORITIES, QUEUES, Bounds, fault, list_of
-from broker.redis_broker import drop_foreign
+from broker.message import LANES, PRIORITIES, QUEUES, Bounds, Lane, fault, lists_of
+from broker.redis_broker import ListOrder, bulk, drop_foreign
+from worker.celery.polled_connection import PolledConnection, PolledSSLConnection
 
 log = structlog.get_logger(__name__)
 
@@ -118,30 +119,6 @@ class EventsStep(bootsteps.StartStopStep):  # type: ignore[misc]
             consumer.event_dispatcher.flush()
 
 
-class _LeavesLoop:
-    """Leaves the event loop before it is closed.
-
-    A closed socket stays in the loop's poller while a forked process has it, too, and the next connection soon has its
-    number. The loop then reads from that one although nothing has come, and waits for ever
-    (https://github.com/celery/celery/issues/4321).
-    """
-
-    def disconnect(self, *args: Any, **kwargs: Any) -> None:
-        loop, socket = asynchronous.get_event_loop(), self._sock  # type: ignore[attr-defined]
-        # A forked process shares the poller with its parent, and must not take the parent's sockets out of it.
-        if loop is not None and socket is not None and self.pid == os.getpid():  # type: ignore[attr-defined]
-            loop.remove(socket)  # type: ignore[no-untyped-call]
-        super().disconnect(*args, **kwargs)  # type: ignore[misc]
-
-
-class PolledConnection(_LeavesLoop, Connection):
-    """A connection to Redis."""
-
-
-class PolledSSLConnection(_LeavesLoop, SSLConnection):
-    """A connection over TLS."""
-
-
 class Channel(redis.Channel):
     """Takes messages from Redis. A message that a worker has taken has left Redis."""
 
@@ -162,6 +139,21 @@ class Channel(redis.Channel):
     def conn_or_acquire(self, client: Redis | None = None) -> Iterator[Redis]:
         """Give one client for all commands. kombu makes one for each, which takes longer than the command."""
         yield client or self._commands
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        """Ask for the next message: of the highest priority, the model whose turn it is, and its lane whose turn it is.
+
+        kombu knows no lanes, and would have redis-py encode all the names anew for each message.
+        """
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        self._in_poll = self.client.connection
+        self._brpop_sent_at = monotonic()  # type: ignore[assignment]
+        names = [self.connection.order.names(queue, priority) for priority in PRIORITIES for queue in queues]
+        wait = bulk(str((self.brpop_timeout if timeout is None else timeout) or 0))
+        command = b"*%d\r\n%b%b%b" % (2 + len(names) * LANES, bulk("BRPOP"), b"".join(names), wait)
+        self.client.connection.send_packed_command([command])
 
     def _brpop_read(self, **options: Any) -> Any:
         taken = self._take(lambda: super(Channel, self)._brpop_read(**options))  # type: ignore[no-untyped-call]
@@ -201,7 +193,7 @@ class Channel(redis.Channel):
     def _drop_foreign(self) -> None:
         """Delete keys that have the name of a queue but another type, so that this worker hears of the others."""
         models = (queue.removeprefix(QUEUES) for queue in self.active_queues if queue.startswith(QUEUES))
-        lists = [list_of(model, priority) for model in models for priority in PRIORITIES]
+        lists = [name for model in models for name in lists_of(model)]
         with self.conn_or_acquire() as client:
             drop_foreign(lists, client.llen, client.delete)
 
@@ -210,6 +202,10 @@ class Transport(redis.Transport):
     Channel = Channel
     bounds: Bounds
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+        self.order = ListOrder()
+
     def _deliver(self, message: Any, queue: str) -> None:
         self.is_delivering = True
         if not queue.startswith(QUEUES):
@@ -217,7 +213,10 @@ class Transport(redis.Transport):
         elif reason := fault(message, queue):
             _refuse(queue, reason)
         else:
-            _, time_limit = self.bounds(queue.removeprefix(QUEUES))
+            most, time_limit = self.bounds(queue.removeprefix(QUEUES))
+            properties = message["properties"]
+            lane = Lane(properties["priority"], properties.get("lane", 0))
+            self.order.taken(queue, lane, min(1, properties.get("inputs", 1) / most))
             message["headers"]["timelimit"] = [time_limit + HARD_LIMIT_MARGIN, None]
             super()._deliver(message, queue)  # type: ignore[no-untyped-call]
 

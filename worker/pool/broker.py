@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -25,7 +25,8 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from broker.message import PRIORITIES, Bounds, Task, messages
+from broker.lanes import Turns
+from broker.message import ALL_LANES, PRIORITIES, QUEUES, Bounds, Chunk, Lane, QueuedTask, messages
 from pool import Model, ModelPool, PoolError
 from rescue.settings import RescueSettings
 from worker.metrics import MetricsFile, WorkerCollector
@@ -53,17 +54,17 @@ BACKGROUND_TIMEOUT = 60.0
 POLL_SECONDS = 1.0
 """Between two looks at tasks that another container may have ended: it has no way to announce them here."""
 
-Waiting = dict[tuple[str, int], int]
-"""How many chunks wait, by model and priority."""
+Waiting = dict[tuple[str, Lane], int]
+"""How many chunks wait, by model and lane."""
 
-Following = dict[tuple[str, int], Hashable]
-"""The chunk that is taken next, by model and priority."""
+Following = dict[tuple[str, Lane], tuple[UUID, ...]]
+"""The tasks of the chunk that is taken next, by model and lane."""
 
 
 class ToSend(NamedTuple):
     """What a round of rescue sends: tasks to publish, in chunks or each alone, and the tasks that it has ended."""
 
-    tasks: list[tuple[list[Task], bool]]
+    tasks: list[tuple[list[QueuedTask], bool]]
     ended: list[UUID]
 
 
@@ -89,8 +90,9 @@ class PoolBroker:
         registry.register(WorkerCollector(file))
         registry.register(SnapshotCollector(metrics / BACKGROUND_METRICS))
         self._lock = threading.Lock()
-        self._waiting: dict[int, deque[tuple[str, Sequence[UUID]]]] = {priority: deque() for priority in PRIORITIES}
-        self._lengths: Counter[tuple[str, int]] = Counter()
+        self._waiting: dict[Lane, deque[tuple[str, Chunk]]] = {lane: deque() for lane in ALL_LANES}
+        self._turns = Turns()
+        self._lengths: Counter[tuple[str, Lane]] = Counter()
         self._running = 0
         self._stopping = threading.Event()
         self._listeners: set[tuple[asyncio.AbstractEventLoop, asyncio.Queue[list[str]]]] = set()
@@ -106,25 +108,25 @@ class PoolBroker:
         self._rescuing.start()
         log.info("pool_started", processes=self._settings.worker_concurrency, models=self._settings.chosen or "all")
 
-    def publish(self, tasks: Iterable[Task], *, alone: bool = False) -> int:
+    def publish(self, tasks: Iterable[QueuedTask], *, alone: bool = False) -> dict[tuple[str, Lane], int]:
         with self._lock:
-            for model, priority, chunk in messages(tasks, self._bounds, alone=alone):
-                self._waiting[priority].append((model, chunk))
-                self._lengths[model, priority] += 1
-            longest = max(self._lengths.values(), default=0)
+            for model, lane, chunk in messages(tasks, self._bounds, alone=alone):
+                self._waiting[lane].append((model, chunk))
+                self._lengths[model, lane] += 1
+            lengths = dict(self._lengths)
         self._feed()
-        return longest
+        return lengths
 
-    def waiting(self, model: str) -> dict[int, int]:
-        return {priority: self._lengths[model, priority] for priority in PRIORITIES}
+    def waiting(self, model: str, lanes: Sequence[Lane] = ALL_LANES) -> dict[Lane, int]:
+        return {lane: self._lengths[model, lane] for lane in lanes}
 
-    def following(self, model: str) -> dict[int, Hashable]:
-        return {priority: chunk for (name, priority), chunk in self._following().items() if name == model}
+    def following(self, model: str) -> dict[Lane, tuple[UUID, ...]]:
+        return {lane: task_ids for (name, lane), task_ids in self._following().items() if name == model}
 
     def _following(self) -> Following:
         with self._lock:
-            chunks = [(model, priority, chunk) for priority, q in self._waiting.items() for model, chunk in reversed(q)]
-        return {(model, priority): chunk[0] for model, priority, chunk in chunks}
+            chunks = [(model, lane, chunk) for lane, q in self._waiting.items() for model, chunk in reversed(q)]
+        return {(model, lane): tuple(chunk.task_ids) for model, lane, chunk in chunks}
 
     def announce(self, task_ids: Iterable[UUID]) -> None:
         ended = list(map(str, task_ids))
@@ -181,12 +183,13 @@ class PoolBroker:
         """Hand out chunks, the most urgent first, one to each process: what is handed out cannot be overtaken."""
         while True:
             with self._lock:
-                priority = next((priority for priority, chunks in self._waiting.items() if chunks), None)
+                lane = self._next_lane()
                 is_full = self._running >= self._settings.worker_concurrency
-                if priority is None or is_full or self._stopping.is_set():
+                if lane is None or is_full or self._stopping.is_set():
                     return
-                model, chunk = self._waiting[priority].popleft()
-                self._lengths[model, priority] -= 1
+                model, (chunk, inputs) = self._waiting[lane].popleft()
+                self._turns.taken(QUEUES, lane, min(1, inputs / self._bounds(model)[0]))
+                self._lengths[model, lane] -= 1
                 self._running += 1
             try:
                 job = self._scorers.submit(model, chunk, timeout=self._bounds(model)[1] + HARD_LIMIT_MARGIN)
@@ -194,6 +197,14 @@ class PoolBroker:
                 self._lost(model, chunk, error)
             else:
                 job.add_done_callback(partial(self._scored, model, chunk))
+
+    def _next_lane(self) -> Lane | None:
+        """Return the lane whose turn it is, of the highest priority that has a chunk; its models have one turn."""
+        for priority in PRIORITIES:
+            for number in self._turns.order(QUEUES, priority):
+                if self._waiting[lane := Lane(priority, number)]:
+                    return lane
+        return None
 
     def _scored(self, model: str, chunk: Sequence[UUID], job: "Future[list[UUID]]") -> None:
         if error := job.exception():

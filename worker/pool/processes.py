@@ -10,7 +10,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
-from broker.message import PRIORITIES, Task
+from broker.message import ALL_LANES, Lane, QueuedTask
 from registry import table_types
 from registry.artifacts import ArtifactCache, ArtifactSettings
 from registry.versions import ModelVersion, Registry
@@ -106,15 +106,15 @@ class Outbox:
         self._waiting, self._following = waiting, following
         self.sent = ToSend([], [])
 
-    def publish(self, tasks: Iterable[Task], *, alone: bool = False) -> int:
+    def publish(self, tasks: Iterable[QueuedTask], *, alone: bool = False) -> dict[tuple[str, Lane], int]:
         self.sent.tasks.append((list(tasks), alone))
-        return 0
+        return {}
 
-    def waiting(self, model: str) -> dict[int, int]:
-        return {priority: self._waiting.get((model, priority), 0) for priority in PRIORITIES}
+    def waiting(self, model: str, lanes: Sequence[Lane] = ALL_LANES) -> dict[Lane, int]:
+        return {lane: self._waiting.get((model, lane), 0) for lane in lanes}
 
-    def following(self, model: str) -> dict[int, Hashable]:
-        return {priority: chunk for (name, priority), chunk in self._following.items() if name == model}
+    def following(self, model: str) -> dict[Lane, tuple[UUID, ...]]:
+        return {lane: task_ids for (name, lane), task_ids in self._following.items() if name == model}
 
     def announce(self, task_ids: Iterable[UUID]) -> None:
         self.sent.ended.extend(task_ids)
