@@ -120,7 +120,8 @@ def put(connection: Connection, world: World) -> None:
 
 
 def republish(connection: Connection) -> bool:
-    return bool(waiting.republish(connection, SPEC.name, 1, emptied=AT_ONCE, patience=AT_ONCE, limit=9))
+    found = waiting.republish(connection, SPEC.name, 1, emptied=AT_ONCE, following=(), patience=AT_ONCE, limit=9)
+    return bool(found)
 
 
 def goes_on(connection: Connection, world: World) -> None:

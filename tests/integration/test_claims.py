@@ -197,7 +197,7 @@ class TestRepublishing:
     def republish(
         self, connection: Connection, *, emptied: timedelta | None, patience: timedelta = NO_PATIENCE
     ) -> list[UUID]:
-        found = waiting.republish(connection, "m", 1, emptied=emptied, patience=patience, limit=100)
+        found = waiting.republish(connection, "m", 1, emptied=emptied, following=(), patience=patience, limit=100)
         return [task.task_id for task in found]
 
     def test_beside_an_empty_queue_what_waits_has_lost_its_message(self, engine: Engine) -> None:
