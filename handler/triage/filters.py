@@ -72,7 +72,8 @@ _SQL = {kind: str(KINDS[kind].compile()).lower() for kind in ("text", "integer",
 def _known(spec: Spec) -> dict[str, tuple[str, str]]:
     columns = [*spec.input_columns, *spec.output_columns]
     fields = {spec.public_names[column.name]: (column.name, column.kind) for column in columns}
-    return {name: one for name, one in {**ROW, **fields, **PLACE}.items() if one[1] in FILTERED}
+    row = {name: one for name, one in ROW.items() if name not in fields}
+    return {name: one for name, one in {**fields, **row, **PLACE}.items() if one[1] in FILTERED}
 
 
 def _error(place: tuple[str, ...], detail: str) -> dict[str, str]:
