@@ -58,14 +58,22 @@ class Queues:
         at = self._emptied.get(queue)
         return None if at is None else timedelta(seconds=monotonic() - at)
 
-    def publish(self, tasks: list[WaitingTask], *, alone: bool) -> None:
-        """Publish tasks of served models. While Redis is away they are PENDING, and a later round publishes them."""
-        known = [self._queued(task) for task in tasks if self._registry.is_served(task.model)]
+    def publish(self, tasks: list[WaitingTask], *, alone: bool, in_front: bool = False) -> None:
+        """Publish tasks of served models, those of a starving queue in front, where every worker looks.
+
+        While Redis is away they are PENDING, and a later round publishes them.
+        """
+        place = _in_front if in_front else self._in_turn
+        known = [place(task) for task in tasks if self._registry.is_served(task.model)]
         try:
             self._sender.publish(known, alone=alone)
         except PublishFailed as error:
             log.warning("publish_failed", error=str(error))
 
-    def _queued(self, task: WaitingTask) -> QueuedTask:
+    def _in_turn(self, task: WaitingTask) -> QueuedTask:
         sharer = Sharer(task.model, task.priority, task.client)
         return self._lanes.choose(task.task_id, sharer, task.n_inputs)
+
+
+def _in_front(task: WaitingTask) -> QueuedTask:
+    return QueuedTask(task.task_id, task.model, task.n_inputs, task.priority)

@@ -196,7 +196,7 @@ class Rescue:
             if promoted:
                 self._metrics.count(promoted=promoted)
                 self._starvation.note(queue, [task.task_id for task in promoted])
-                self._queues.publish(promoted, alone=False)
+                self._queues.publish(promoted, alone=False, in_front=True)
             break
 
     def _fail_unserved(self) -> None:

@@ -104,8 +104,8 @@ class JobState(BaseModel):
     rows: JobRows | None = Field(description="How far a file is; null for a job of another kind")
     filter: dict[str, str] | None = Field(
         default=None,
-        description="Which tasks it replays or cancels, as a NewBulkJob has it; null for a file",
-        examples=[{"status": "FAILURE", "model": "report_scorer"}],
+        description="Which tasks it replays or cancels, as it was asked; null for a file",
+        examples=[{"status": Status.FAILURE, "model": "report_scorer"}],
     )
     tasks: BulkTasks | None = Field(
         default=None, description="How far a job is that replays or cancels tasks; null for a file"

@@ -14,7 +14,6 @@ from handler.auth.caller import CHANGERS, SUBMITTERS, role_refused
 from handler.http import body
 from handler.http.body import JSON, charset, content_type, model_response, parse_json
 from handler.http.compression import content_encoding
-from handler.http.json_schema import inlined
 from handler.http.operation import Operation, success
 from handler.http.parameters import described_parameters, id_in, invalid_parameters, validated
 from handler.http.request import ApiRequest
@@ -22,7 +21,7 @@ from handler.problems import ProblemKind, RequestRefused
 from handler.routes.submissions import ANY_ROWS, FLAGSHIP
 from handler.services import Services
 from handler.submit import reading, submission, upload, validation
-from handler.submit.bulk_jobs import NewBulkJob, is_bulk, made_of_tasks, stop
+from handler.submit.bulk_jobs import NewBulkJob, described_job, is_bulk, made_of_tasks, stop
 from handler.submit.callback_url import checked
 from handler.submit.jobs import PartKey, accept_part, accept_patiently, made_of_file, read_part, sift_part
 from handler.submit.options import key_of, option_parameters
@@ -185,14 +184,10 @@ def _number(request: ApiRequest) -> int:
     return int(text)
 
 
-def _takes(*models: type[BaseModel], required: bool) -> dict[str, Any]:
-    schemas = [inlined(model.model_json_schema()) for model in models]
-    schema = {"schema": schemas[0]} if len(schemas) == 1 else {"schema": {"anyOf": schemas}, "example": _EXAMPLE}
-    content = {JSON: schema}
-    return {"requestBody": {"required": required, "content": content}}
+def _takes(schema: Mapping[str, Any], *, required: bool) -> dict[str, Any]:
+    return {"requestBody": {"required": required, "content": {JSON: schema}}}
 
 
-_EXAMPLE = {"model": FLAGSHIP}
 _ONE = "/jobs/{job_id}"
 _UNKNOWN = (ProblemKind.UNKNOWN_JOB,)
 _MODEL = (ProblemKind.UNKNOWN_MODEL, ProblemKind.NO_LIVE_VERSION)
@@ -207,7 +202,10 @@ def operations(specs: Mapping[str, Spec]) -> list[Operation]:
             *("POST", "/jobs", create_job, "jobs"),
             responses=success(JobState, "The job is made", 202),
             problems=(*submission.PROBLEMS, *_PART_OF),
-            request={"parameters": [_KEY], **_takes(NewJob, NewBulkJob, required=True)},
+            request={
+                "parameters": [_KEY],
+                **_takes({"schema": described_job(), "example": {"model": FLAGSHIP}}, required=True),
+            },
             roles=CHANGERS,
         ),
         Operation(
@@ -232,7 +230,7 @@ def operations(specs: Mapping[str, Spec]) -> list[Operation]:
                 ProblemKind.INVALID_INPUT,
                 ProblemKind.INVALID_JSON,
             ),
-            request=_takes(ClosedJob, required=False),
+            request=_takes({"schema": ClosedJob.model_json_schema()}, required=False),
         ),
         Operation(
             *("POST", f"{_ONE}/cancel", cancel_job, "jobs"),

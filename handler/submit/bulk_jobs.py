@@ -6,7 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from handler.answer.job_bodies import BulkFilter
+from handler.answer.job_bodies import BulkFilter, NewJob
+from handler.http.json_schema import inlined
 from handler.http.request import ApiRequest
 from handler.services import Services
 from handler.submit import validation
@@ -30,6 +31,22 @@ class NewBulkJob(BaseModel):
     kind: Literal[JobKind.REPLAY, JobKind.CANCEL] = Field(examples=[JobKind.REPLAY])
     filter: BulkFilter
     limit: int = Field(LIMIT, ge=1, le=LIMIT, description="How many tasks it chooses at most, the newest first")
+
+
+def described_job() -> dict[str, Any]:
+    """Return the schema of one object that has the members of every kind of job, for the OpenAPI document.
+
+    Generated clients do not understand a choice between two objects. They send defaults along, so there are none.
+    """
+    file, bulk = (inlined(model.model_json_schema()) for model in (NewJob, NewBulkJob))
+    members = {**file["properties"], **bulk["properties"]}
+    for name in members.keys() - {"kind"}:
+        where = "Only of the kind file" if name in file["properties"] else "Only of the kinds replay and cancel"
+        said = ". ".join(filter(None, [members[name].pop("description", None), where]))
+        members[name] = {key: value for key, value in members[name].items() if key != "default"} | {"description": said}
+    kinds = [JobKind.FILE, *bulk["properties"]["kind"]["enum"]]
+    members["kind"] = {"type": "string", "enum": kinds, "default": JobKind.FILE, "examples": [JobKind.FILE]}
+    return {**file, "properties": members, "required": []}
 
 
 def is_bulk(given: Any) -> bool:
