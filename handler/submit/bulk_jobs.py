@@ -51,7 +51,8 @@ def described_job() -> dict[str, Any]:
 
 def is_bulk(given: Any) -> bool:
     """Return whether a body asks for a job of tasks that there are, and not for one of a file."""
-    return isinstance(given, dict) and given.get("kind") in BULK
+    kind = given.get("kind") if isinstance(given, dict) else None
+    return isinstance(kind, str) and kind in BULK
 
 
 async def made_of_tasks(request: ApiRequest, services: Services, asked: NewBulkJob) -> tuple[UUID, bool]:

@@ -251,6 +251,8 @@ def test_a_job_made_again_with_its_key_is_the_same_job(alone: Platform, engine: 
     ("asked", "pointer"),
     [
         ({"kind": "replay"}, "#/filter"),
+        ({"kind": {}, "model": "report_scorer"}, "#/kind"),
+        ({"kind": ["replay"], "model": "report_scorer"}, "#/kind"),
         ({"kind": "replay", "filter": {}}, "#/filter/status"),
         ({"kind": "replay", "filter": {"status": "PENDING"}}, "#/filter/status"),
         ({"kind": "cancel", "filter": {"status": "SUCCESS"}}, "#/filter/status"),
