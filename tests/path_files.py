@@ -10,10 +10,9 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import psutil  # type: ignore[import-untyped]
-
 from devstack.embedded import start_postgres, start_valkey
 from migrations.revisions import upgrade
+from tests.processes import descendants
 from tests.running import REPORT, ROOT, Platform, temporary_open_folder
 
 REQUESTS = 40
@@ -41,7 +40,7 @@ def measure(database_url: str, redis_url: str, folder: Path) -> Crossed:
         programs = {
             platform.handler.pid: "handler",
             platform.worker.pid: "worker, main process",
-            **{child.pid: "worker, scoring process" for child in psutil.Process(platform.worker.pid).children()},
+            **{child.pid: "worker, scoring process" for child in descendants(platform.worker.pid)},
         }
         busy, idle = _between(noted, begin, end, programs), _between(noted, end, 2 * end - begin, programs)
     crossed = sorted(key for key, calls in busy.items() if calls - idle[key] >= REQUESTS)

@@ -12,6 +12,7 @@ from backports import zstd
 
 from handler.http.body import MEMORY_LIMIT
 from tests.images import chunk
+from tests.processes import resident
 from tests.running import REPORT, Platform, eventually
 
 SUBMIT = "/models/image_classifier/submit"
@@ -28,8 +29,7 @@ def bomb(width: int, height: int, unpacked: int) -> str:
 
 
 def memory(platform: Platform) -> int:
-    worker = psutil.Process(platform.worker.pid)
-    return max(process.memory_info().rss for process in [worker, *worker.children(recursive=True)])
+    return max(resident(platform.worker.pid))
 
 
 def test_an_image_that_claims_to_be_huge_is_refused_by_its_header(platform: Platform) -> None:

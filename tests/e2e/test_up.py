@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.conftest import Servers
+from tests.processes import command, descendants, living
 from tests.running import REPORT, ROOT, eventually, free_port, free_ports, temporary_open_folder
 
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -58,13 +59,12 @@ class Up:
 
     def child(self, *words: str) -> psutil.Process:
         """Return the child whose command line has all these words."""
-        found = [c for c in self.children() if all(word in " ".join(c.cmdline()) for word in words)]
+        found = self.children(*words)
         assert found, f"no child runs {words}"
         return found[0]
 
-    def children(self) -> list[psutil.Process]:
-        children: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
-        return children
+    def children(self, *words: str) -> list[psutil.Process]:
+        return descendants(self.process.pid, *words)
 
     def scores(self) -> bool:
         """Return whether a report is scored."""
@@ -175,7 +175,8 @@ def test_flower_is_closed_without_the_password_that_is_printed(up: Up) -> None:
         delivery = eventually(lambda: signed_in.get("/api/tasks").json().get(task["task_id"]))
     assert delivery["name"] == "score.report_scorer"
     assert task["task_id"] in delivery["kwargs"]
-    assert "secret word" not in " ".join(word for child in up.children() for word in child.cmdline())
+    assert up.children()
+    assert not up.children("secret word")
 
 
 def test_what_stands_in_the_way_is_said(up: Up) -> None:
@@ -228,25 +229,17 @@ def test_it_prints_where_everything_is_and_stops_without_a_trace(folder: Path, t
             assert f"\nmillrace_{name}{{" in shown
         ours = up.children()
         assert len(ours) >= 6
-        listening = {
-            connection.laddr.ip
-            for process in ours
-            for connection in process.net_connections("tcp")
-            if connection.status == psutil.CONN_LISTEN
-        }
+        listening = set()
+        for process in ours:
+            with suppress(psutil.NoSuchProcess):
+                connections = process.net_connections("tcp")
+                listening |= {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
         assert listening == {"127.0.0.1"}
         assert up.stop(signal.SIGTERM) < 10
-        assert [process for process in ours if process.is_running() and process.status() != "zombie"] == []
+        assert living(ours) == []
     with make_up(folder, tmp_path / "again") as again:
         again.wait_until_ready()
         assert httpx.get(f"{again.url}/task/{task['task_id']}").json() == task
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != "zombie"
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_run_that_was_killed_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
@@ -255,7 +248,7 @@ def test_a_run_that_was_killed_leaves_nothing_behind(folder: Path, tmp_path: Pat
         up.wait_until_ready()
         ours = up.children()
         up.child("millrace up").kill()
-        eventually(lambda: not any(map(_is_alive, ours)), within=60)
+        eventually(lambda: not living(ours), within=60)
     assert not list((tmp_path / "tmp").iterdir())
     stale = folder / "tmp" / "left-by-a-killed-program"
     stale.mkdir()
@@ -271,7 +264,7 @@ def test_a_program_that_keeps_ending_is_shown_in_red_while_the_others_go_on(fold
         up.wait_until_ready()
         others = [up.child(name) for name in ("uvicorn", "-m rescue", "flower", "valkey", "postgres")]
         for times in range(1, 7):
-            victim = eventually(lambda: next((c for c in up.children() if c.cmdline()[-2:] == ["-m", "worker"]), None))
+            victim = eventually(lambda: next((c for c in up.children() if command(c).endswith(" -m worker")), None))
             victim.kill()
             eventually(lambda times=times: up.shown().count("worker") and _ends(up, "worker") == times, within=60)  # type: ignore[misc]
         assert "✗ worker keeps ending (6 times): it was killed by SIGKILL" in up.shown()
@@ -285,7 +278,7 @@ def test_a_program_that_keeps_ending_is_shown_in_red_while_the_others_go_on(fold
         )
         assert "✗ worker: keeps ending" in status.stdout, status.stderr
         assert status.returncode == 1
-        assert all(other.is_running() for other in others)
+        assert living(others) == others
         eventually(up.scores, within=120, every=0.5)
         assert up.stop(signal.SIGINT) < STOPS
 
@@ -345,7 +338,8 @@ def test_servers_of_your_own_are_used_instead(
     urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     with make_up(tmp_path / "folder", tmp_path / "out", **urls) as up:
         up.wait_until_ready()
-        assert not [child for child in up.children() if child.name() in ("postgres", "valkey-server")]
+        assert not up.children("postgres -D")
+        assert not up.children("valkey-server")
         assert httpx.get(f"{up.url}/health/ready").json()["ready"] is True
 
 
@@ -367,6 +361,7 @@ def test_the_pool_needs_postgres_and_the_handler_only(folder: Path, tmp_path: Pa
         assert "● PostgreSQL  ● handler  ● model pool  ● rescue" in shown
         assert "Redis" not in shown
         ours = up.children()
-        assert not [child for child in ours if "valkey" in child.name() or "celery" in " ".join(child.cmdline())]
+        assert not up.children("valkey")
+        assert not up.children("celery")
         assert up.stop(signal.SIGINT) < STOPS
-        assert [process for process in ours if process.is_running() and process.status() != "zombie"] == []
+        assert living(ours) == []

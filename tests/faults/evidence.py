@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.faults.site import Site
+from tests.processes import descendants, living
 
 QUESTIONS = {
     "unfinished": "SELECT * FROM tasks WHERE status IN ('PENDING', 'STARTED') ORDER BY id",
@@ -47,6 +48,6 @@ def _processes(site: Site) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, program in site.programs.items():
         with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(program.pid)
-            found[name] = [f"{one.pid} {one.status()}" for one in (process, *process.children(recursive=True))]
+            family = (psutil.Process(program.pid), *descendants(program.pid))
+            found[name] = [f"{one.pid} {one.status()}" for one in living(family)]
     return found

@@ -22,6 +22,7 @@ from store import keys
 from tests.conftest import as_app
 from tests.faults.proxy import Proxy
 from tests.faults.watching import connect_unaffected
+from tests.processes import descendants, resident
 from tests.receiving import SECRET, receiving
 from tests.release import unpack
 from tests.running import ROOT, Program, eventually, free_port, serving
@@ -125,13 +126,7 @@ class Site:
         return self.folder / f"{name}.clock"
 
     def children_of(self, worker: str) -> list[psutil.Process]:
-        try:
-            children: list[psutil.Process] = psutil.Process(self.programs[worker].pid).children()
-            if self.is_pooled:
-                children = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-        except psutil.NoSuchProcess:
-            return []
-        return children
+        return descendants(self.programs[worker].pid, *(["spawn_main"] if self.is_pooled else []))
 
     def restart_postgres(self) -> None:
         self.postgres.stop()
@@ -171,13 +166,11 @@ class Site:
 
     def memory(self) -> dict[tuple[str, int], int]:
         """Return the resident bytes of each program with all its processes, by its name and process id."""
-        resident = {}
+        used = {}
         for name, program in self.programs.items():
             with suppress(psutil.NoSuchProcess):
-                process = psutil.Process(program.pid)
-                processes = [process, *process.children(recursive=True)]
-                resident[name, program.pid] = sum(one.memory_info().rss for one in processes)
-        return resident
+                used[name, program.pid] = sum(resident(program.pid))
+        return used
 
     def started(self) -> set[tuple[object, int]]:
         """Return the claims that workers hold at this moment."""

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from runtimes import code_host
 from serving.scratch import Scratch
 from tests.forking import run_command
+from tests.processes import descendants
 from tests.running import Platform, eventually
 
 MODEL = """
@@ -175,12 +176,13 @@ class Container:
 
     @property
     def conversations(self) -> int:
-        return len(psutil.Process(self._host.pid).children())
+        return len(descendants(self._host.pid))
 
     def stop(self) -> None:
         if self._host.poll() is None:
-            for process in psutil.Process(self._host.pid).children():
-                process.kill()
+            for process in descendants(self._host.pid):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
             self._host.kill()
         self._host.wait()
         (self.sockets / "greeter.sock").unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from store.engine import connect
 from store.tables import task_inputs, tasks
 from tests.conftest import Servers, empty_redis, new_database
 from tests.images import png
+from tests.processes import descendants
 from tests.running import REPORT, Platform, Program, eventually, free_port
 from worker.celery.remote_control import ALLOWED
 
@@ -73,7 +74,7 @@ def worker(flower: httpx.Client) -> str:
 @contextmanager
 def held(own: Platform) -> Iterator[None]:
     """Hold the process that scores, so that what is submitted waits; Celery's main process goes on."""
-    children = [child for child in psutil.Process(own.worker.pid).children() if child.is_running()]
+    children = descendants(own.worker.pid)
     for child in children:
         child.send_signal(signal.SIGSTOP)
     try:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from sqlalchemy import Connection, Engine, inspect
 
@@ -15,6 +14,7 @@ from registry import administration, inspection, prediction_tables
 from registry.inspection import ModelProposal
 from serving.schema import spec_of
 from tests.integration.test_own_model import FEATURES, trained
+from tests.processes import own_memory
 from tests.running import Platform, eventually
 
 WAVES = 10
@@ -54,12 +54,6 @@ def score(platform: Platform, name: str, rows: list[dict[str, Any]]) -> list[flo
     return scores
 
 
-def memory(pid: int) -> int:
-    """Return the bytes that a program's processes have to themselves."""
-    tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    return sum(process.memory_full_info().uss for process in tree)
-
-
 @pytest.mark.timeout(600)
 def test_a_hundred_models_leave_nothing_but_their_tables(platform: Platform, engine: Engine, tmp_path: Path) -> None:
     rows = trained(tmp_path / "churn")[:50]
@@ -78,7 +72,7 @@ def test_a_hundred_models_leave_nothing_but_their_tables(platform: Platform, eng
                 administration.retire(connection, name, None, "ada")
         eventually(lambda names=names: not {m["name"] for m in platform.client.get("/models").json()} & set(names))
         time.sleep(2)  # so that a worker's processes have looked, too
-        used.append((memory(platform.handler.pid), memory(platform.worker.pid)))
+        used.append((own_memory(platform.handler.pid), own_memory(platform.worker.pid)))
     left = [table for table in inspect(engine).get_table_names() if table.startswith("churn_")]
     assert len(left) == WAVES * TOGETHER
     for program in (0, 1):

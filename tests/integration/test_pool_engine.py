@@ -14,6 +14,7 @@ from migrations.revisions import upgrade
 from serving.catalogue import specs
 from store.engine import connect
 from tests.conftest import Servers, new_database
+from tests.processes import descendants
 from tests.receiving import receiving
 from tests.running import REPORT, Platform, eventually, in_the_middle, temporary_open_folder
 
@@ -44,8 +45,7 @@ def stored(pooled: Platform) -> Iterator[Engine]:
 
 
 def children(platform: Platform) -> list[psutil.Process]:
-    found = psutil.Process(platform.handler.pid).children(recursive=True)
-    return [child for child in found if "spawn_main" in " ".join(child.cmdline())]
+    return descendants(platform.handler.pid, "spawn_main")
 
 
 def scoring(platform: Platform) -> list[psutil.Process]:

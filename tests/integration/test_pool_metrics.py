@@ -3,7 +3,6 @@
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import psutil  # type: ignore[import-untyped]
@@ -14,6 +13,7 @@ from store import drift
 from store.engine import connect
 from tests.conftest import Servers, new_database
 from tests.images import chunk, png
+from tests.processes import descendants
 from tests.receiving import SECRET, receiving
 from tests.running import REPORT, Platform, eventually, in_the_middle
 from tests.scraping import answers, sample, samples
@@ -44,12 +44,7 @@ def told(platform: Platform, name: str, **labels: str) -> float:
 
 
 def children(platform: Platform) -> list[psutil.Process]:
-    def scores_or_attends(child: psutil.Process) -> bool:
-        with suppress(psutil.Error):  # it has just ended
-            return "spawn_main" in " ".join(child.cmdline())
-        return False
-
-    return list(filter(scores_or_attends, psutil.Process(platform.handler.pid).children(recursive=True)))
+    return descendants(platform.handler.pid, "spawn_main")
 
 
 def kill(*processes: psutil.Process) -> None:

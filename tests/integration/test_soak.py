@@ -1,6 +1,7 @@
 """`make soak` in small, and the leaks that it found."""
 
 import gc
+import os
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ from registry import versions
 from rescue import metrics
 from rescue.metrics import RescueMetrics
 from store.engine import connect
+from tests.processes import descendants
 from tests.running import Program, eventually, free_port
 from tests.soak import Memory, soak
 
@@ -82,7 +84,7 @@ def test_the_environment_says_how_much_the_flower_of_make_up_remembers(
     *_, flower = services(UpSettings(), "postgresql://nowhere/none", redis_url, metrics, "me:secret", stop_seconds=1)
     flower.start()
     try:
-        started = [child.environ() for child in psutil.Process().children() if "flower" in child.cmdline()]
+        started = [child.environ() for child in descendants(os.getpid(), "celery", "flower")]
     finally:
         flower.stop(until=0)
     told = [(its["FLOWER_MAX_TASKS"], its["FLOWER_PURGE_OFFLINE_WORKERS"]) for its in started]
