@@ -3,9 +3,10 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 
 import psycopg2.extensions  # type: ignore[import-untyped]
@@ -31,11 +32,17 @@ SESSION = {
     "tcp_keepalives_count": "3",
 }
 
+# A plan that is kept must suit what comes: by indexes, though a table is empty when the plan is made.
+KEEPS_PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
-def connect(url: str, *, pool_size: int = 2, ping: bool = True, autocommit: bool = False) -> Engine:
+
+def connect(
+    url: str, *, pool_size: int = 2, ping: bool = True, autocommit: bool = False, keeps_plans: bool = False
+) -> Engine:
     """Open PostgreSQL. Without `ping`, the first statement on a connection that has broken meanwhile raises.
 
-    With `autocommit` each statement is a transaction, unless somebody says BEGIN. Raises UnusableUrl.
+    With `autocommit` each statement is a transaction, unless somebody says BEGIN, and the connection may keep plans
+    (prepared.py), which is for programs that read by keys alone. Raises UnusableUrl.
     """
     where = address.parse(url)
     engine = create_engine(
@@ -61,7 +68,7 @@ def connect(url: str, *, pool_size: int = 2, ping: bool = True, autocommit: bool
     def begin_session(connection: Any, _: Any) -> None:
         connection.autocommit = True
         with _broken_after(connection, CONNECT_TIMEOUT), connection.cursor() as cursor:
-            cursor.execute(_begin(connection.info.backend_pid))
+            cursor.execute(_begin(connection.info.backend_pid, KEEPS_PLANS if keeps_plans else {}))
             is_pooled = cursor.rowcount == 0
         if is_pooled:
             pooler.check_transactions(connection)
@@ -69,6 +76,8 @@ def connect(url: str, *, pool_size: int = 2, ping: bool = True, autocommit: bool
         if is_pooled and where.statement_cache is None:
             connection.close()
             raise pooler.unnamed()
+        if keeps_plans and not is_pooled:
+            connection.plans = {}
 
     pooler.name_refused_parameters(engine)
     return engine
@@ -110,10 +119,12 @@ class WatchedEngine:
     a proxy or a firewall that has forgotten the connection, that is for ever.
     """
 
-    def __init__(self, url: str, seconds: float, *, pool_size: int = 2, ping: bool = True):
+    def __init__(
+        self, url: str, seconds: float, *, pool_size: int = 2, ping: bool = True, keeps_plans: bool = False
+    ) -> None:
         """Give every transaction so many seconds."""
         # An engine that changes a connection's level for a single statement pays a round trip for it.
-        self._engine = connect(url, pool_size=pool_size, ping=ping, autocommit=True)
+        self._engine = connect(url, pool_size=pool_size, ping=ping, autocommit=True, keeps_plans=keeps_plans)
         event.listen(self._engine, "reset", _end_transaction)
         self.seconds = seconds
         self._begun: dict[object, float] = {}
@@ -148,6 +159,8 @@ class WatchedEngine:
 class _Session(psycopg2.extensions.connection):  # type: ignore[misc]
     begins = False
     """Whether a transaction begins with the next statement."""
+    plans: dict[Any, Any] | None = None
+    """Of prepared statements (prepared.py). None: a pooler is between, which may take each transaction elsewhere."""
 
 
 class _Cursor(psycopg2.extensions.cursor):  # type: ignore[misc]
@@ -219,13 +232,13 @@ def single(engine: AsyncEngine) -> AsyncEngine:
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _begin(pid: int) -> str:
+def _begin(pid: int, more: Mapping[str, str] = MappingProxyType({})) -> str:
     """Set up the session, unless a pooler is between: what is set on its connections would stay for other clients.
 
     A pooler gives a process id of its own, so that it can pass on a request to cancel. Behind one the role has these
     settings (roles.py).
     """
-    settings = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in SESSION.items())
+    settings = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in {**SESSION, **more}.items())
     return f"SELECT {settings} WHERE pg_backend_pid() = {pid}"
 
 

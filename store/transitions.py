@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from store.claims import Claim, ClaimedTask, WaitingTask
+from store.prepared import PreparedStatement, array
 from store.rescue_rounds import GRACE
 from store.states import EXPIRED, FAILURE, PENDING, REVOKED, STARTED, SUCCESS, Status, Transition
 
@@ -54,21 +55,22 @@ REPLAY = Transition(
 
 
 # Locked in the order of the ids, never waited for: two deliveries cannot deadlock. It waits for no flush: decision 22.
-_CLAIM = text(f"""
+_CLAIM_STATEMENT = f"""
 WITH waiting AS (
     SELECT id, n_inputs FROM tasks
-    WHERE id = ANY(:ids) AND model = :model AND {CLAIM.allowed} AND (deadline IS NULL OR deadline > now())
+    WHERE id = ANY(:ids) AND {CLAIM.allowed_among("model", ":model")} AND (deadline IS NULL OR deadline > now())
     ORDER BY id FOR UPDATE SKIP LOCKED
 ), fitting AS (
     SELECT id, n_inputs, sum(n_inputs) OVER (ORDER BY id) AS together FROM waiting
 ), claimed AS (
     UPDATE tasks SET {CLAIM.sets}
-    WHERE id IN (SELECT id FROM fitting WHERE together <= :max_inputs OR together = n_inputs)
+    WHERE id = ANY(ARRAY(SELECT id FROM fitting WHERE together <= :max_inputs OR together = n_inputs))
     RETURNING id, attempt, n_inputs, accepted_version
 )
 SELECT id, attempt, n_inputs, payload, accepted_version, (SELECT set_config('synchronous_commit', 'off', true))
-FROM claimed JOIN task_inputs ON task_id = id ORDER BY id
-""")
+FROM claimed, LATERAL (SELECT payload FROM task_inputs WHERE task_id = id OFFSET 0) AS inputs ORDER BY id
+"""
+_CLAIM = PreparedStatement(_CLAIM_STATEMENT, ids="uuid[]", model="text", lease="interval", max_inputs="bigint")
 
 
 def claim(
@@ -78,36 +80,36 @@ def claim(
 
     Of more than `max_inputs` only the first are taken, at least one. A message delivered twice claims nothing then.
     """
-    rows = connection.execute(_CLAIM, {"model": model, "ids": list(task_ids), "lease": lease, "max_inputs": max_inputs})
+    rows = _CLAIM.execute(connection, ids=array(task_ids), model=model, lease=lease, max_inputs=max_inputs)
     return [
         ClaimedTask(Claim(row.id, row.attempt), row.n_inputs, bytes(row.payload), row.accepted_version) for row in rows
     ]
 
 
+_CLAIMS = "unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS claims (id, attempt)"
+
+
 def _if_held(transition: Transition, sets: str | None = None) -> str:
     """Return the UPDATE of a worker, for the claims that it still holds."""
-    return f"""
-        UPDATE tasks SET {sets or transition.sets}
-        FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS held (id, attempt)
-        WHERE tasks.id = held.id AND tasks.attempt = held.attempt AND tasks.{transition.allowed}
-    """
+    held = transition.allowed_among("id, attempt", "claims.id, claims.attempt", _CLAIMS)
+    return f"UPDATE tasks SET {sets or transition.sets} WHERE id = ANY(CAST(:ids AS uuid[])) AND {held}"
 
 
 def _without_inputs(update: str) -> str:
     """Have the inputs go with the state, and return the ids."""
-    dropped = "DELETE FROM task_inputs USING ended WHERE task_id = ended.id"
-    return f"WITH ended AS ({update} RETURNING tasks.id), dropped AS ({dropped}) SELECT id FROM ended"
+    dropped = "DELETE FROM task_inputs WHERE task_id = ANY(ARRAY(SELECT id FROM ended))"
+    return f"WITH ended AS ({update} RETURNING id), dropped AS ({dropped}) SELECT id FROM ended"
 
 
 # The heartbeat waits for no task: it has locks of the chunk's others, and deadlocked with its own process's results.
 _FREE = f"SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND {RENEW.allowed} FOR NO KEY UPDATE SKIP LOCKED"
-_RENEW = text(f"WITH free AS ({_FREE}) {_if_held(RENEW)} AND tasks.id IN (SELECT id FROM free)")
 _RENEW_ALL = text(_if_held(RENEW))
-_FINISH = text(_without_inputs(_if_held(FINISH)))
-_FAIL = text(f"{_if_held(FAIL)} RETURNING tasks.id")
+_RENEW = text(f"WITH free AS ({_FREE}) {_RENEW_ALL.text} AND id IN (SELECT id FROM free)")
+_FINISH = PreparedStatement(_without_inputs(_if_held(FINISH)), ids="uuid[]", attempts="int[]", version="text")
+_FAIL = text(f"{_if_held(FAIL)} RETURNING id")
 _GIVE_BACK = text(_if_held(GIVE_BACK))
-_DEFER_OR_FAIL = DEFER.sets_where("submitted_at > now() - :patience", FAIL_DEFERRED)
-_DEFER = text(f"{_if_held(DEFER, _DEFER_OR_FAIL)} RETURNING tasks.id, tasks.status")
+_DEFER_OR_FAIL = _if_held(DEFER, DEFER.sets_where("submitted_at > now() - :patience", FAIL_DEFERRED))
+_DEFER = text(f"{_DEFER_OR_FAIL} RETURNING id, status")
 
 
 def renew(connection: Connection, claims: Sequence[Claim], lease: timedelta, *, waits: bool = False) -> None:
@@ -117,7 +119,7 @@ def renew(connection: Connection, claims: Sequence[Claim], lease: timedelta, *, 
 
 def finish(connection: Connection, claims: Sequence[Claim], version: str) -> set[UUID]:
     """Mark those still held SUCCESS, drop their inputs, and return their ids: the caller stores what these got."""
-    return set(connection.execute(_FINISH, _keys(claims) | {"version": version}).scalars())
+    return set(_FINISH.execute(connection, **_keys(claims), version=version).scalars())
 
 
 def fail(
@@ -140,7 +142,7 @@ def defer(connection: Connection, claims: Sequence[Claim], patience: timedelta, 
 
 
 def _keys(claims: Sequence[Claim]) -> dict[str, Any]:
-    return {"ids": [c.task_id for c in claims], "attempts": [c.attempt for c in claims]}
+    return {"ids": array(c.task_id for c in claims), "attempts": array(c.attempt for c in claims)}
 
 
 # A lease that ran out while PostgreSQL was away costs no attempt.
@@ -168,8 +170,9 @@ def _some(condition: str) -> str:
     return f"id IN (SELECT id FROM tasks WHERE {condition} LIMIT :limit FOR UPDATE SKIP LOCKED)"
 
 
-_OVERDUE = f"{EXPIRE.allowed} AND deadline < now()"
-_EXPIRE = text(_without_inputs(f"UPDATE tasks SET {EXPIRE.sets} WHERE {_some(_OVERDUE)}"))
+_EXPIRE = text(
+    _without_inputs(f"UPDATE tasks SET {EXPIRE.sets} WHERE {_some(f'{EXPIRE.allowed} AND deadline < now()')}")
+)
 _UNSERVED = f"{FAIL_UNSERVED.allowed} AND model = :model AND submitted_at < now() - :patience"
 _FAIL_UNSERVED = text(f"UPDATE tasks SET {FAIL_UNSERVED.sets} WHERE {_some(_UNSERVED)} RETURNING id")
 
@@ -185,30 +188,28 @@ def fail_unserved(connection: Connection, model: str, *, patience: timedelta, li
 
 
 _OWN = "id = :id AND (CAST(:client AS text) IS NULL OR client = :client)"
-_ANY = f"({_OWN} OR id = :id AND :any) AND {CANCEL.allowed}"
-_CANCEL = text(_without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE {_ANY}"))
 
 
 def cancel(connection: Connection, task_id: UUID, client: str | None, *, any_clients: bool = False) -> bool:
     """Cancel a task of a client, or for it one of `any_clients`, that has not ended. Its worker stores nothing."""
-    return connection.scalar(_CANCEL, {"id": task_id, "client": client, "any": any_clients}) is not None
-
-
-_CANCEL_THESE = text(_without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE id = ANY(:ids) AND {CANCEL.allowed}"))
+    values = {"id": task_id, "client": client, "any": any_clients}
+    return bool(_cancel_all(connection, f"({_OWN} OR id = :id AND :any)", values))
 
 
 def cancel_these(connection: Connection, task_ids: Sequence[UUID], client: str | None) -> set[UUID]:
     """Cancel those of these tasks, whoever's they are, that have not ended, and return their ids."""
-    return set(connection.execute(_CANCEL_THESE, {"ids": list(task_ids), "client": client}).scalars())
+    return _cancel_all(connection, "id = ANY(:ids)", {"ids": list(task_ids), "client": client})
 
 
-_JOB = "id IN (SELECT task_id FROM job_parts WHERE job_id = :id ORDER BY task_id)"
-_CANCEL_JOB = text(_without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE {_JOB} AND {CANCEL.allowed}"))
-
-
-def cancel_job(connection: Connection, job_id: UUID, client: str | None) -> list[UUID]:
+def cancel_job(connection: Connection, job_id: UUID, client: str | None) -> set[UUID]:
     """Cancel the tasks of a job that have not ended, and return their ids."""
-    return list(connection.execute(_CANCEL_JOB, {"id": job_id, "client": client}).scalars())
+    part_of_it = "id IN (SELECT task_id FROM job_parts WHERE job_id = :id)"
+    return _cancel_all(connection, part_of_it, {"id": job_id, "client": client})
+
+
+def _cancel_all(connection: Connection, which: str, values: Mapping[str, Any]) -> set[UUID]:
+    cancel_each = _without_inputs(f"UPDATE tasks SET {CANCEL.sets} WHERE {which} AND {CANCEL.allowed}")
+    return set(connection.execute(text(cancel_each), values).scalars())
 
 
 # In a statement of its own: whoever waited for retention, which locks the task too, must see that its inputs are gone.

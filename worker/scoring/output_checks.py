@@ -1,5 +1,6 @@
 """What a spec requires of each output, made once a spec, for numpy to compare and for pydantic to decide."""
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -15,12 +16,11 @@ COLUMN_RANGE: dict[Kind, tuple[int, int]] = {
     "bigint": (-MAX_BIGINT - 1, MAX_BIGINT),
 }
 
-COMPARED: dict[type[Any], Callable[[Any, Any, Any], Any]] = {
-    annotated_types.Ge: lambda least, most, bound: least >= bound,
-    annotated_types.Gt: lambda least, most, bound: least > bound,
-    annotated_types.Le: lambda least, most, bound: most <= bound,
-    annotated_types.Lt: lambda least, most, bound: most < bound,
-}
+_LOWER = {annotated_types.Ge: operator.ge, annotated_types.Gt: operator.gt}
+_UPPER = {annotated_types.Le: operator.le, annotated_types.Lt: operator.lt}
+
+Bounds = Sequence[tuple[Callable[[Any, Any], bool], Any]]
+"""Comparisons, each with what a value is compared with."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class OutputCheck:
 
     column: Column
     adapter: TypeAdapter[list[Any]]
-    bounds: Mapping[type[Any], Any] | None
-    """Ge, Gt, Le, Lt → the bound. None: numpy alone cannot tell."""
+    bounds: tuple[Bounds, Bounds] | None
+    """Of the least value and of the greatest. None: numpy alone cannot tell."""
 
 
 @per_spec
@@ -52,17 +52,13 @@ def _check(spec: Spec, column: Column) -> OutputCheck:
     value = bare | None if column.nullable else bare
     first_fault = Annotated[list[value], FailFast()]  # type: ignore[valid-type]
     adapter = TypeAdapter(first_fault, config=ConfigDict(strict=True, allow_inf_nan=False))
-    sides = [one for one in rules if type(one) in COMPARED]
-    others = [one for one in rules if one not in sides and getattr(one, "allow_inf_nan", None) is not False]
+    bounds = _bounds(rules, _LOWER), _bounds(rules, _UPPER)
+    others = [
+        one for one in rules if type(one) not in _LOWER | _UPPER and getattr(one, "allow_inf_nan", None) is not False
+    ]
     numbers_only = not others and bare_type(field) in (float, int, bool)
-    return OutputCheck(column, adapter, _narrowest(sides) if numbers_only else None)
+    return OutputCheck(column, adapter, bounds if numbers_only else None)
 
 
-def _narrowest(sides: Sequence[Any]) -> dict[type[Any], Any]:
-    """Return the narrowest bound of each side."""
-    narrow = {annotated_types.Ge: max, annotated_types.Gt: max, annotated_types.Le: min, annotated_types.Lt: min}
-    found: dict[type[Any], Any] = {}
-    for side in sides:
-        bound = getattr(side, type(side).__name__.lower())
-        found[type(side)] = narrow[type(side)](found.get(type(side), bound), bound)
-    return found
+def _bounds(rules: Sequence[Any], of_side: Mapping[type[Any], Callable[[Any, Any], bool]]) -> Bounds:
+    return [(of_side[type(one)], getattr(one, type(one).__name__.lower())) for one in rules if type(one) in of_side]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from serving.contract import Columns, Kind, Predictor, Spec, Values
-from worker.scoring.output_checks import COMPARED, OutputCheck, checks_of
+from worker.scoring.output_checks import OutputCheck, checks_of
 
 SHOWN = 80
 """Characters of a wrong value that are quoted."""
@@ -142,8 +142,9 @@ def _numbers(check: OutputCheck, values: NDArray[Any]) -> NDArray[Any] | None:
         if dtype == "f" and (np.floor(values) != values).any():
             return None
         least, most = int(least), int(most)
-    if not all(COMPARED[side](least, most, bound) for side, bound in check.bounds.items()):
-        return None
+    for value, bounds in zip((least, most), check.bounds, strict=True):
+        if not all(holds(value, bound) for holds, bound in bounds):
+            return None
     return values if kind == "double" or dtype != "f" else values.astype(np.int64)
 
 

@@ -55,7 +55,7 @@ class ScoringProcess:
         metrics.ready()
         models.load_all()
         # It does not ping: scoring retries by itself.
-        self._engine = WatchedEngine(store.database_url, store.database_timeout_seconds, ping=False)
+        self._engine = WatchedEngine(store.database_url, store.database_timeout_seconds, ping=False, keeps_plans=True)
         tracing.configure(TracingSettings(), "worker")
         self._heartbeat = HeartbeatThread(self._engine, models, settings.lease, metrics.measure_process)
         self._heartbeat.start()
