@@ -19,9 +19,14 @@ UNREACHABLE = "The database cannot be reached"
 BUSY = "All connections to the database are in use"
 NO_SCHEMA = "The database's schema does not fit this release: its migrations have not run"
 
+NO_TRANSACTION = "25P01"
+"""A connection that reports it is of no more use. asyncpg takes a transaction whose BEGIN has failed for begun, and
+makes each later one a savepoint in it, for ever (as in https://github.com/PrefectHQ/prefect/issues/14728)."""
+
 _WORDS = {
     "08": "The connection to the database broke",
     "25006": "The database is a read-only standby",
+    NO_TRANSACTION: "The connection to the database broke",
     "26000": "The database has forgotten a prepared statement, as a pooler between can cause",
     "28": "The database refuses this service's log-in",
     "3D000": "The database does not exist",
@@ -101,6 +106,8 @@ def _connect(dialect: Any, _: Any, arguments: Any, named: Any) -> Any:
 
 def _name(context: ExceptionContext) -> BaseException | None:
     error = context.original_exception
+    if getattr(error, "sqlstate", None) == NO_TRANSACTION:
+        context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
     if not isinstance(error, OSError):
         return None
     return OperationalError(None, None, error, hide_parameters=True)

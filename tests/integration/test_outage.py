@@ -184,3 +184,20 @@ async def test_a_statement_that_gets_no_answer_is_an_outage(database_url: str) -
             await connection.execute(text("SELECT pg_sleep(50)"))
     assert outage.reason(slow.value) == outage.UNREACHABLE
     await engine.dispose()
+
+
+async def test_a_connection_that_takes_no_transaction_is_given_up(database_url: str) -> None:
+    """As it is left when PostgreSQL cancels a BEGIN: asyncpg believes in a transaction, and there is none."""
+    engine = connect_async(database_url, pool_size=1)
+    async with engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await driver.transaction().start()
+        await driver.execute("ROLLBACK")
+    with pytest.raises(DBAPIError) as refused:
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT 1"))
+    assert outage.reason(refused.value) == "The connection to the database broke"
+    async with engine.begin() as connection:
+        assert await connection.scalar(text("SELECT 1")) == 1
+    await engine.dispose()
