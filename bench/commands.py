@@ -20,7 +20,9 @@ from bench.study_commands import (
     overload,
     overtaking,
     promotions,
+    rescoring,
     retention,
+    shadow,
     start,
     tables,
 )
@@ -57,6 +59,8 @@ studies = (
     overload,
     overtaking,
     promotions,
+    shadow,
+    rescoring,
     memory,
     start,
     tables,

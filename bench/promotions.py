@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine, text
 
 from bench import executor, outcome, shapes
+from bench.beside import interval_of_median
 from bench.site import Servers, Site, millrace
 from bench.studies import StudyRow, Tell
 from models.report_scorer.spec import SPEC
@@ -47,7 +48,7 @@ def promotions(servers: Servers, rate: float, rounds: int, tell: Tell) -> Iterat
     with millrace(servers, "promotions", WORKER_MODELS=SPEC.name, WORKER_CONCURRENCY="2") as site:
         engine = connect(site.environment["DATABASE_URL"])
         with engine.begin() as connection:
-            _add_twin(connection)
+            add_twin(connection)
         _run(site, engine, rate, change=True)  # what is only slow the first time
         for number in range(rounds):
             order = (False, True) if number % 2 == 0 else (True, False)
@@ -64,7 +65,7 @@ def promotions(servers: Servers, rate: float, rounds: int, tell: Tell) -> Iterat
             tell(f"round {number + 1} of {rounds}: ratio {ratios[-1]:.2f}")
         with engine.connect() as connection:
             mixed = int(connection.execute(MIXED).scalar_one())
-    low, high = _interval(ratios)
+    low, high = interval_of_median(ratios)
     yield {"round": "median", "ratio": round(median(ratios), 2)}
     yield {"round": "95 % of it", "ratio": f"{low:.2f} to {high:.2f}"}
     yield {"round": "of another version", "refused or unfinished": mixed}
@@ -109,7 +110,8 @@ def _is_live(engine: Engine, version: str) -> bool:
         return {of for _, of in workers.processes_by_version(connection)} == {version}
 
 
-def _add_twin(connection: Connection) -> None:
+def add_twin(connection: Connection) -> None:
+    """Add the version TWIN of the report scorer, a candidate."""
     found = artifact.current(SPEC.name)
     files = {name: found.path / name for name in found.manifest["sha256"]}
     runtime, evaluation = f"{CODE}{SPEC.name}", found.evaluation
@@ -119,11 +121,3 @@ def _add_twin(connection: Connection) -> None:
         version=TWIN,
     )
     administration.add(connection, new, "bench")
-
-
-def _interval(ratios: list[float]) -> tuple[float, float]:
-    """Return the 95 % interval of the median, by the bootstrap (Efron, 1979)."""
-    random = np.random.default_rng(1)
-    medians = np.median(random.choice(ratios, size=(10_000, len(ratios))), axis=1)
-    low, high = np.percentile(medians, [2.5, 97.5])
-    return float(low), float(high)

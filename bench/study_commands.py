@@ -11,6 +11,7 @@ from rich.table import Table
 from bench import files as file_study
 from bench import outcome_reports as outcome_study
 from bench import promotions as promotion_study
+from bench import rescoring as rescoring_study
 from bench import retention as retention_study
 from bench import starting, studies
 from bench import tables as table_study
@@ -85,6 +86,25 @@ def promotions(rate: float, rounds: int) -> None:
     """Promote a version and roll it back while reports arrive: how soon, how slow, and what is lost or mixed."""
     with servers() as own:
         _print(promotion_study.promotions(own, rate, rounds, _tell))
+
+
+@click.command()
+@click.option("--rounds", default=7, show_default=True)
+@click.option("--seconds", default=6.0, show_default=True, help="of each measure")
+def shadow(rounds: int, seconds: float) -> None:
+    """Let a second version score every input beside the live one: what is scored and accepted, with it and without."""
+    with servers() as own:
+        _print(rescoring_study.shadow(own, rounds, seconds, _tell))
+
+
+@click.command()
+@click.option("--predictions", default=3_000_000, show_default=True, help="stored beforehand")
+@click.option("--rounds", default=7, show_default=True)
+@click.option("--seconds", default=6.0, show_default=True, help="of each measure")
+def rescoring(predictions: int, rounds: int, seconds: float) -> None:
+    """Score stored inputs with a second version beside live ones, and compare as `shadow` does."""
+    with servers() as own:
+        _print(rescoring_study.rescoring(own, predictions, rounds, seconds, _tell))
 
 
 @click.command()

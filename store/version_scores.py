@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from store.rescored_tables import gate_reports
+from store.tasks import BY_INDEX
 
 FIRST = (UUID(int=0), -1)
 """Before every prediction."""
@@ -18,6 +19,11 @@ EVERY = "true"
 
 VALID_DAYS = 7
 """How long a verdict of the gate counts: outcomes go on coming."""
+
+
+# Of a version that is new the planner knows nothing, and takes its predictions and its scores for few. So each score is
+# looked up by its key, for which a subquery stands that is no join.
+NOT_WHOLE = text("SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)")
 
 
 class VersionScore(NamedTuple):
@@ -41,20 +47,23 @@ def unscored(
     values: Mapping[str, Any],
     *,
     again: bool = False,
+    most: bool = True,
 ) -> Sequence[Row[Any]]:
     """Return (task_id, position, *columns) of the next stored inputs that (model, version) has not scored.
 
     They fit the condition, which may name the table's columns and has these values, and come in the order of their
-    place. With `again`, those that it failed on are among them.
+    place. With `again`, those that it failed on are among them. Unless `most` predictions fit the condition, an index
+    may choose those that do before they are put in order.
     """
+    connection.execute(BY_INDEX if most else NOT_WHOLE)
     wanted = "".join(f', p."{name}"' for name in columns)
     query = text(f"""
         SELECT p.task_id, p.position{wanted} FROM "{table}" AS p
-        WHERE (p.task_id, p.position) > (:after_task, :after_position) AND ({condition}) AND NOT EXISTS (
-            SELECT FROM version_scores AS s
+        WHERE (p.task_id, p.position) > (:after_task, :after_position) AND ({condition}) AND (
+            SELECT true FROM version_scores AS s
             WHERE s.model = :of_model AND s.version = :of_version AND s.task_id = p.task_id AND s.position = p.position
                 AND NOT (:again AND s.error IS NOT NULL)
-        )
+        ) IS NULL
         ORDER BY p.task_id, p.position LIMIT :limit
     """)
     place = {"after_task": after[0], "after_position": after[1], "limit": limit}

@@ -78,6 +78,7 @@ def score_decided(engine: Engine, registry: Registry, one: ModelVersion, asked: 
             AND p.model_version <> :own AND p.scored_at >= coalesce(CAST(:since AS timestamptz), '-infinity')""",
         {"own": one.version, "since": asked.since},
         scoring.taken_by(registry, one),
+        most=False,
     )
     with engine.connect() as connection:
         waiting = scoring.waiting(connection, one.spec, one.version, decided)

@@ -36,6 +36,8 @@ class Chosen:
     values: Mapping[str, Any] = field(default_factory=dict)
     versions: Sequence[str] | None = None
     """Only inputs that one of these has scored; None: any."""
+    most: bool = True
+    """Whether most of what is stored may fit the condition."""
 
 
 @dataclass
@@ -100,7 +102,7 @@ def rescore(
         start = time.monotonic()
         with engine.connect() as connection:
             read = (spec.table, columns, version, _condition(spec, chosen), after, size, _values(chosen))
-            rows = version_scores.unscored(connection, *read, again=again)
+            rows = version_scores.unscored(connection, *read, again=again, most=chosen.most)
         if not rows:
             return
         found = predict(loaded, rows)

@@ -55,6 +55,7 @@ def follow(engine: Engine, model: str, version: str, share: float, rest: float) 
             f"p.scored_at >= :since AND p.model_version <> :own AND {_SHARE} < :below",
             {"since": since or now, "own": version, "parts": PARTS, "below": round(share * PARTS)},
             scoring.taken_by(registry, found),
+            most=False,
         )
         yield from scoring.rescore(engine, loaded, chosen, rest, again=False)
         yield RescoreProgress()
