@@ -15,7 +15,7 @@ PLAN_SECONDS = 5.0
 _numbers = count(1)
 
 
-class Plan(NamedTuple):
+class KeptPlan(NamedTuple):
     name: str
     execute: TextClause
     made: float
@@ -38,7 +38,9 @@ class PreparedStatement:
 
     def execute(self, connection: Connection, **values: object) -> CursorResult[Any]:
         """Execute it; lists of ids and of numbers are as `array` writes them."""
-        plans: dict[PreparedStatement, Plan] | None = getattr(connection.connection.driver_connection, "plans", None)
+        plans: dict[PreparedStatement, KeptPlan] | None = getattr(
+            connection.connection.driver_connection, "plans", None
+        )
         if plans is None:
             return connection.execute(self._plain, values)
         if (plan := plans.get(self)) is not None and plan.made + PLAN_SECONDS > monotonic():
@@ -48,7 +50,7 @@ class PreparedStatement:
         prepare = f"PREPARE {name} ({self._types}) AS {self._definition}"
         execute = f"EXECUTE {name} ({self._values})"
         result = connection.execute(text(f"{forget}{prepare}; {execute}"), values)
-        plans[self] = Plan(name, text(execute), monotonic())
+        plans[self] = KeptPlan(name, text(execute), monotonic())
         return result
 
 

@@ -19,7 +19,7 @@ COLUMN_RANGE: dict[Kind, tuple[int, int]] = {
 _LOWER = {annotated_types.Ge: operator.ge, annotated_types.Gt: operator.gt}
 _UPPER = {annotated_types.Le: operator.le, annotated_types.Lt: operator.lt}
 
-Bounds = Sequence[tuple[Callable[[Any, Any], bool], Any]]
+Comparisons = Sequence[tuple[Callable[[Any, Any], bool], Any]]
 """Comparisons, each with what a value is compared with."""
 
 
@@ -29,7 +29,7 @@ class OutputCheck:
 
     column: Column
     adapter: TypeAdapter[list[Any]]
-    bounds: tuple[Bounds, Bounds] | None
+    bounds: tuple[Comparisons, Comparisons] | None
     """Of the least value and of the greatest. None: numpy alone cannot tell."""
 
 
@@ -60,5 +60,5 @@ def _check(spec: Spec, column: Column) -> OutputCheck:
     return OutputCheck(column, adapter, bounds if numbers_only else None)
 
 
-def _bounds(rules: Sequence[Any], of_side: Mapping[type[Any], Callable[[Any, Any], bool]]) -> Bounds:
+def _bounds(rules: Sequence[Any], of_side: Mapping[type[Any], Callable[[Any, Any], bool]]) -> Comparisons:
     return [(of_side[type(one)], getattr(one, type(one).__name__.lower())) for one in rules if type(one) in of_side]
