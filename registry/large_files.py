@@ -104,6 +104,8 @@ def read(url: str, size: int) -> Iterator[bytes]:
             while left and (block := content.read(min(PART, left))):
                 left -= len(block)
                 yield block
+    except FileNotFoundError as error:
+        raise FileAway(f"{url} cannot be read: it is not there; put it back, or add the model again") from error
     except Exception as error:
         raise FileAway(f"{url} cannot be read: {_reason(error, url)}") from error
 
@@ -112,6 +114,4 @@ def _reason(error: Exception, url: str) -> str:
     if isinstance(error, ImportError):
         scheme = url.partition(":")[0]
         return f"this program has no package for {scheme}://; install {PACKAGES}, or build its image with BUCKETS=on"
-    if isinstance(error, FileNotFoundError):
-        return "it is not there; put it back, or add the model again"
     return redacted(f"{type(error).__name__}: {error}".partition("\n")[0])

@@ -88,10 +88,8 @@ def add(
     with database("models") as engine, TemporaryDirectory() as folder:
         new = new_version(proposal, Path(folder))
         try:
+            new = _with_large_files(new, large_files.artifacts_url)  # first, as what follows lets tasks wait
             planned = rewriting.agreed(engine, new, yes=yes) if rewrite else None
-            new = _with_large_files(
-                new, large_files.artifacts_url
-            )  # before the transaction, which would wait for the bucket
             added = changing(engine, partial(_store, new, proposal.schema, planned, by, reason))
             prediction_tables.index_key(engine, spec_of(new.model, new.table, proposal.schema))
         except (RegistryRefused, FileAway, ArtifactTampered) as refused:

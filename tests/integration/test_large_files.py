@@ -1,35 +1,29 @@
-"""Large files of models: in a folder or a bucket, named by PostgreSQL, verified before anything reads them."""
+"""Large files of models, served: fetched, verified, tried again while they are away, with no effect on other models."""
 
-import os
+import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-import s3fs  # type: ignore[import-untyped]
-from moto.server import ThreadedMotoServer  # type: ignore[import-untyped]
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from models.report_scorer.model import MODEL_FILE
 from registry import administration
 from registry.administration import NewVersion
 from registry.builtin import CODE
-from registry.large_files import LARGE, FileAway, LargeFile, read, upload
+from registry.large_files import LARGE, LargeFile
 from serving import artifact, catalogue
-from serving.artifact import ArtifactTampered, sha256
+from serving.artifact import sha256
 from tests.artifacts import recalibrated
-from tests.external import DATA, WEIGHTS, split
-from tests.forking import run_command
-from tests.running import ROOT, Platform, eventually
+from tests.external import DATA, WEIGHTS
+from tests.large_files import KEYS, bucket, millrace, network, rows
+from tests.running import REPORT, Platform, eventually, handler
 
 pytestmark = pytest.mark.timeout(300)
 
-KEYS = {"AWS_ACCESS_KEY_ID": "AKIANOBODY", "AWS_SECRET_ACCESS_KEY": "hush-hush", "AWS_DEFAULT_REGION": "us-east-1"}
+CLASSIFIER = "text_classifier"
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -38,17 +32,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "file":
         yield (tmp_path / "large").as_uri()
         return
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    s3fs.S3FileSystem.clear_instance_cache()  # those of an earlier test know another server
-    s3fs.S3FileSystem().mkdir("models")
-    yield "s3://models/large"
-    httpx.post(f"http://{host}:{port}/moto-api/reset")  # what it holds belongs to this process, not to the server
-    server.stop()
+    with bucket(monkeypatch) as url:
+        yield url
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    return network(tmp_path / "net")
 
 
 @pytest.fixture
@@ -57,32 +47,10 @@ def platform(database_url: str, redis_url: str, tmp_path: Path, place: str) -> I
         yield platform
 
 
-@pytest.fixture
-def net(tmp_path: Path) -> Path:
-    """A network whose weights lie in a file that is large, and no larger than that."""
-    folder = tmp_path / "net"
-    split(folder)
-    (folder / "sample.csv").write_text("a,b,c,expected\n1,2,3,14\n4,5,6,32\n")
-    with (folder / DATA).open("r+b") as file:
-        file.truncate(LARGE)
-    return folder
-
-
 def running(database_url: str, redis_url: str, tmp_path: Path, **settings: str) -> Platform:
     (tmp_path / "logs").mkdir()
     cache = {"MODEL_CACHE": str(tmp_path / "cache"), "LOG_FORMAT": "json"}
     return Platform(database_url, redis_url, tmp_path / "logs", **cache, **settings)
-
-
-def millrace(database_url: str, *arguments: str, status: int = 0, **settings: str) -> str:
-    ended, said = run_command(["cli.models", *arguments], {**os.environ, "DATABASE_URL": database_url, **settings})
-    assert ended == status, said
-    return said
-
-
-def rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
 
 
 def elsewhere(tmp_path: Path, version: str, folder: Path) -> NewVersion:
@@ -154,27 +122,6 @@ def test_a_model_whose_file_is_away_is_tried_again_and_touches_no_other(
         assert eventually(lambda: "report_scorer" not in unloaded(platform))
 
 
-def test_one_whose_bucket_does_not_answer_holds_up_no_other(
-    database_url: str, redis_url: str, engine: Engine, tmp_path: Path
-) -> None:
-    name = "text_classifier"
-    current = artifact.current(name)
-    files = {file: current.path / file for file in current.manifest["sha256"]}
-    missing = {"model.onnx": LargeFile("0" * 64, "s3://models/one", 1)}
-    table = catalogue.specs()[name].table
-    new = NewVersion(name, table, f"{CODE}{name}", None, files, version="2", large=missing)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        asked = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", **KEYS}
-        with running(database_url, redis_url, tmp_path, WORKER_MODELS=f"report_scorer,{name}", **asked) as platform:
-            make_live(engine, new)
-            connected, _ = silent.accept()
-            with connected:
-                make_live(engine, recalibrated(tmp_path, "1.1.0", 3.0))
-                eventually(lambda: live(platform) == {"1.1.0"})
-                assert name not in unloaded(platform), "the bucket is still waited for"
-                assert live(platform, name) == {current.version}
-
-
 def test_a_file_that_is_another_is_not_loaded(
     database_url: str, redis_url: str, engine: Engine, tmp_path: Path
 ) -> None:
@@ -190,79 +137,60 @@ def test_a_file_that_is_another_is_not_loaded(
         assert not list((tmp_path / "cache").glob("report_scorer/1.1.0-*"))
 
 
-def test_add_says_that_a_bucket_is_away_and_stores_nothing(
-    database_url: str, engine: Engine, net: Path, monkeypatch: pytest.MonkeyPatch
+def test_with_the_pool_too_it_is_tried_again(database_url: str, engine: Engine, tmp_path: Path) -> None:
+    folder, away = tmp_path / "large", tmp_path / "away"
+    new = elsewhere(tmp_path, "1.1.0", folder)
+    folder.rename(away)
+    with running(database_url, "", tmp_path, ENGINE="pool") as platform:
+        make_live(engine, new)
+        assert "it is not there; put it back" in eventually(lambda: unloaded(platform).get("report_scorer"))
+        assert platform.client.post("/predict", json=REPORT).json()["model_version"] == "1.0.0"
+        away.rename(folder)
+        eventually(lambda: live(platform) == {"1.1.0"})
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A bucket that takes connections and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for name, value in {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.getsockname()[1]}", **KEYS}.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def in_a_bucket() -> NewVersion:
+    """Return a version of the text classifier whose network lies in a bucket."""
+    current = artifact.current(CLASSIFIER)
+    files = {file: current.path / file for file in current.manifest["sha256"]}
+    missing = {"model.onnx": LargeFile("0" * 64, "s3://models/one", 1)}
+    table = catalogue.specs()[CLASSIFIER].table
+    return NewVersion(CLASSIFIER, table, f"{CODE}{CLASSIFIER}", None, files, version="2", large=missing)
+
+
+def test_one_whose_bucket_does_not_answer_holds_up_no_other(
+    database_url: str, redis_url: str, engine: Engine, tmp_path: Path, silent: socket.socket
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    asked = {**KEYS, "AWS_ENDPOINT_URL": f"http://user:hush-hush@127.0.0.1:{port}"}
-    said = millrace(database_url, "add", str(net), status=1, ARTIFACTS_URL="s3://models/large", **asked)
-    assert f"{DATA} cannot be stored at s3://models/large: " in said
-    assert "hush-hush" not in said
-    assert rows(engine, "SELECT FROM models WHERE name = 'net'") == []
-    assert rows(engine, "SELECT FROM model_artifact_urls") == []
+    with running(database_url, redis_url, tmp_path, WORKER_MODELS=f"report_scorer,{CLASSIFIER}") as platform:
+        make_live(engine, in_a_bucket())
+        connected, _ = silent.accept()
+        with connected:
+            make_live(engine, recalibrated(tmp_path, "1.1.0", 3.0))
+            eventually(lambda: live(platform) == {"1.1.0"})
+            assert CLASSIFIER not in unloaded(platform), "the bucket is still waited for"
+            assert live(platform, CLASSIFIER) == {artifact.current(CLASSIFIER).version}
 
 
-def test_add_refuses_a_url_with_a_password_and_does_not_quote_it(database_url: str, net: Path) -> None:
-    said = millrace(database_url, "add", str(net), status=1, ARTIFACTS_URL="s3://key:hush-hush@models/large")
-    assert "ARTIFACTS_URL is not valid: it must hold no password" in said
-    assert "hush-hush" not in said
-
-
-def test_a_file_whose_version_was_refused_is_named_by_nothing_and_the_same_add_works_later(
-    engine: Engine, net: Path, place: str
+def test_a_worker_starts_with_the_others(
+    database_url: str, redis_url: str, engine: Engine, tmp_path: Path, silent: socket.socket
 ) -> None:
-    told: list[str] = []
-    sent = upload({DATA: net / DATA}, place, lambda url, _: told.append(url))
-    new = NewVersion("net", "tasks_of_others", "onnx", None, {DATA: net / DATA}, large=sent)
-    with engine.connect() as connection:
-        administration.add(connection, new, "ada")
-        connection.rollback()  # what comes after fails
-    assert rows(engine, "SELECT FROM model_artifact_urls") == []
-    assert upload({DATA: net / DATA}, place, lambda url, _: told.append(url)) == sent
-    assert told == [sent[DATA].url]
-    with engine.begin() as connection:
-        administration.add(connection, new, "ada")
-    assert rows(engine, "SELECT url FROM model_artifact_urls") == [(sent[DATA].url,)]
-
-
-def test_a_file_of_the_same_size_that_is_another_is_sent_again(net: Path, tmp_path: Path) -> None:
-    sent = upload({DATA: net / DATA}, (tmp_path / "large").as_uri(), lambda *_: None)[DATA]
-    (file,) = (tmp_path / "large").iterdir()
-    with file.open("r+b") as content:
-        content.write(b"evil")
-    upload({DATA: net / DATA}, (tmp_path / "large").as_uri(), lambda *_: None)
-    assert sha256(file) == sent.sha256
-
-
-def test_a_file_that_changes_while_it_is_sent_is_not_stored(net: Path, tmp_path: Path) -> None:
-    def change(*_: object) -> None:
-        with (net / DATA).open("r+b") as content:
-            content.write(b"more")
-
-    with pytest.raises(ArtifactTampered, match="changed while it was read; add it again"):
-        upload({DATA: net / DATA}, (tmp_path / "large").as_uri(), change)
-    assert list((tmp_path / "large").iterdir()) == []
-
-
-def test_of_a_file_that_is_longer_than_it_was_one_byte_more_is_read(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(bytes(1000))
-    assert sum(map(len, read((tmp_path / "file").as_uri(), 100))) == 101
-
-
-def test_small_files_stay_in_postgresql(net: Path, place: str) -> None:
-    with (net / DATA).open("r+b") as file:
-        file.truncate(LARGE - 1)
-    assert upload({DATA: net / DATA}, place, lambda *_: None) == {}
-
-
-def test_what_a_program_lacks_to_read_a_bucket_is_named() -> None:
-    code = """
-import sys
-sys.modules["s3fs"] = None
-from registry import large_files
-list(large_files.read("s3://models/one", 1))
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert FileAway.__name__ in done.stderr
-    assert "install requirements/buckets.txt, or build its image with BUCKETS=on" in done.stderr
+    make_live(engine, in_a_bucket())
+    chosen = f"report_scorer,{CLASSIFIER}"
+    with handler(database_url, redis_url, tmp_path, WORKER_MODELS=chosen, MODEL_CACHE=str(tmp_path / "c")) as platform:
+        worker = platform.start_worker()
+        connected, _ = silent.accept()
+        try:
+            eventually(lambda: live(platform) == {"1.0.0"})
+            assert "cannot be read" not in worker.log.read_text(), "the bucket is still waited for"
+        finally:
+            connected.close()
+            worker.stop(signal.SIGKILL)

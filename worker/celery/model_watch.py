@@ -67,6 +67,7 @@ class ModelWatch:
                 self.turn()
                 if not self._fetching or (self._able and time.monotonic() > until):
                     return
+                futures.wait(self._fetching.values(), INTERVAL)
             except SQLAlchemyError as error:
                 log.warning("models_unread", error=str(error), meaning="the worker waits for the database")
                 time.sleep(INTERVAL)
@@ -133,15 +134,20 @@ class ModelWatch:
     def provide(self, version: ModelVersion) -> Artifact:
         """Return the files of a version, in a scoring process. Raises NotYet and Unloadable."""
         verdict = self._tests.verdict(version)
-        if verdict:
+        is_live = self.registry.live.get(version.model) is version
+        if verdict and (is_live or not self._tests.is_due(version)):
             raise Unloadable(verdict)
-        if verdict is None and self.registry.live.get(version.model) is version:
+        if verdict is None and is_live:
             raise NotYet
-        if self.registry.live.get(version.model) is not version:
+        if not is_live:
             self._require_fit(version)
         if (found := self._cache.find(version)) is not None:
             return found
-        return self._fetch(version)  # it was live once, and tasks that were accepted then still wait
+        try:
+            return self._fetch(version)  # it was live once, and tasks that were accepted then still wait
+        except ModelAway as error:
+            self._tests.refuse(version, described(error), passes=True)
+            raise
 
     def _require_fit(self, version: ModelVersion) -> None:
         """Raise Unloadable where the table was changed since the version was live: it could store nothing."""
