@@ -11,7 +11,8 @@ ENV PATH=/opt/venv/bin:$PATH \
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin millrace
 COPY deploy/docker/with-secrets /usr/local/bin/
 # Sockets of models that are code lie in /run/models, for containers of another user than the platform's.
-RUN chmod 755 /usr/local/bin/with-secrets && install -d -m 1777 /run/models
+# Large files of models lie in /artifacts, if a volume is mounted there and ARTIFACTS_URL=file:///artifacts.
+RUN chmod 755 /usr/local/bin/with-secrets && install -d -m 1777 /run/models && install -d -o millrace -g millrace /artifacts
 WORKDIR /app
 ENTRYPOINT ["with-secrets"]
 
@@ -26,6 +27,9 @@ ENV PIP_PYTHON=/opt/venv/bin/python \
     PIP_ONLY_BINARY=:all:
 RUN python -m venv --without-pip /opt/venv
 COPY deploy/docker/install /usr/local/bin/
+# --build-arg BUCKETS=on: what scores can read files of models from s3:// and gs://, too (docs/how-to/models.md).
+ARG BUCKETS=
+ENV BUCKETS=$BUCKETS
 
 FROM packages AS handler-packages
 COPY requirements/handler.txt /tmp/
@@ -48,32 +52,32 @@ COPY requirements/flower.txt /tmp/
 RUN install /tmp/flower.txt
 
 FROM packages AS pool-packages
-COPY requirements/pool.txt /tmp/
-RUN install /tmp/pool.txt
+COPY requirements/pool.txt requirements/buckets.txt /tmp/
+RUN install /tmp/pool.txt ${BUCKETS:+/tmp/buckets.txt}
 
 FROM packages AS worker-packages
-COPY requirements/worker.txt /tmp/
-RUN install /tmp/worker.txt
+COPY requirements/worker.txt requirements/buckets.txt /tmp/
+RUN install /tmp/worker.txt ${BUCKETS:+/tmp/buckets.txt}
 
 FROM packages AS worker-xgboost-packages
-COPY requirements/worker-xgboost.txt /tmp/
-RUN install /tmp/worker-xgboost.txt
+COPY requirements/worker-xgboost.txt requirements/buckets.txt /tmp/
+RUN install /tmp/worker-xgboost.txt ${BUCKETS:+/tmp/buckets.txt}
 
 FROM packages AS worker-onnx-packages
-COPY requirements/worker-onnx.txt /tmp/
-RUN install /tmp/worker-onnx.txt
+COPY requirements/worker-onnx.txt requirements/buckets.txt /tmp/
+RUN install /tmp/worker-onnx.txt ${BUCKETS:+/tmp/buckets.txt}
 
 FROM packages AS worker-ctranslate2-packages
-COPY requirements/worker-ctranslate2.txt /tmp/
-RUN install /tmp/worker-ctranslate2.txt
+COPY requirements/worker-ctranslate2.txt requirements/buckets.txt /tmp/
+RUN install /tmp/worker-ctranslate2.txt ${BUCKETS:+/tmp/buckets.txt}
 
 FROM packages AS worker-lightgbm-packages
-COPY requirements/worker-lightgbm.txt /tmp/
-RUN install /tmp/worker-lightgbm.txt
+COPY requirements/worker-lightgbm.txt requirements/buckets.txt /tmp/
+RUN install /tmp/worker-lightgbm.txt ${BUCKETS:+/tmp/buckets.txt}
 
 FROM packages AS worker-catboost-packages
-COPY requirements/worker-catboost.txt /tmp/
-RUN install /tmp/worker-catboost.txt
+COPY requirements/worker-catboost.txt requirements/buckets.txt /tmp/
+RUN install /tmp/worker-catboost.txt ${BUCKETS:+/tmp/buckets.txt}
 
 FROM worker-ctranslate2-packages AS worker-ctranslate2-gpu-packages
 COPY requirements/worker-ctranslate2-gpu.txt /tmp/
@@ -82,6 +86,7 @@ RUN install /tmp/worker-ctranslate2-gpu.txt
 
 # Our code, readable for everyone whatever the checkout's umask was.
 FROM base AS code
+COPY blobs blobs
 COPY evaluation evaluation
 COPY models models
 COPY registry registry
@@ -131,6 +136,7 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash . && chmod -R a+r
 
 # It reads what the database says of its tables, and no spec.
 FROM base AS export-code
+COPY blobs blobs
 COPY export export
 COPY store store
 COPY telemetry telemetry

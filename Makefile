@@ -77,7 +77,7 @@ soak: $(VENV)/dev ## 26 minutes of load, and whether a program's memory grows: S
 	@$(BIN)/python -m tests.soak
 
 PROGRAMS := handler migrate rescue pool worker worker-xgboost worker-onnx worker-ctranslate2 worker-lightgbm worker-catboost \
-	worker-ctranslate2-gpu flower client export train local bench convert docs
+	worker-ctranslate2-gpu buckets flower client export train local bench convert docs
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-emit-index-url \
 	--no-emit-find-links --no-header $(ARGS)
 requirements: $(VENV)/dev ## compile requirements/*.in with hashes

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blobs.address import UnusableBlobUrl, usable
 from cli.database import database
-from export.address import UnusableExportUrl, usable
 
 if TYPE_CHECKING:
     from export.rounds import DayOutcome
@@ -31,7 +31,7 @@ def export(url: str, model: str | None, day: datetime | None, today: bool, as_js
     """
     try:
         usable(url)
-    except UnusableExportUrl as error:
+    except UnusableBlobUrl as error:
         raise click.UsageError(f"URL: {error}") from None
     from export import rounds  # Arrow takes a while to import, and no other command needs it
 

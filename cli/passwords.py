@@ -29,8 +29,13 @@ FOLDERS = {
 }
 """The settings that hold a password, and the folder of each."""
 
-NEVER_MADE = {"AWS_ACCESS_KEY_ID": "export", "AWS_SECRET_ACCESS_KEY": "export"}
-"""Those that are somebody else's: what .env does not set is not there."""
+NEVER_MADE = {
+    "AWS_ACCESS_KEY_ID": "export/AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY": "export/AWS_SECRET_ACCESS_KEY",
+    "ARTIFACTS_READ_ACCESS_KEY_ID": "artifacts/AWS_ACCESS_KEY_ID",
+    "ARTIFACTS_READ_SECRET_ACCESS_KEY": "artifacts/AWS_SECRET_ACCESS_KEY",
+}
+"""Those that are somebody else's, and the file of each: what .env does not set is not there."""
 
 USER = "millrace:"  # of Flower
 
@@ -59,11 +64,11 @@ def provide(folder: Path, settings: Mapping[str, str]) -> None:
     }
     for name, content in files.items():
         _write(folder / name, content)
-    for name, of in NEVER_MADE.items():
+    for name, file in NEVER_MADE.items():
         if value := settings.get(name):
-            _write(folder / of / name, value)
+            _write(folder / file, value)
         else:
-            (folder / of / name).unlink(missing_ok=True)
+            (folder / file).unlink(missing_ok=True)
 
 
 def _fault(name: str, value: str) -> str | None:

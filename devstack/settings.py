@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from blobs.address import LIKE_THIS, BlobUrl
 from broker.address import RedisUrl
-from export.address import LIKE_THIS, ExportUrl
 from store.settings import DatabaseUrl
 
 
@@ -45,7 +45,7 @@ class UpSettings(BaseSettings):
     migrations_database_url: DatabaseUrl | None = Field(
         default=None, description="postgresql://user:password@host:port/database by its owner, if it has another"
     )
-    export_url: ExportUrl | None = Field(
+    export_url: BlobUrl | None = Field(
         default=None, description=f"where predictions are exported to: {LIKE_THIS}; empty: nowhere"
     )
     redis_url: RedisUrl | None = Field(

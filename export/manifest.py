@@ -14,7 +14,8 @@ from typing import BinaryIO
 import msgspec
 from pyarrow import parquet
 
-from export.storage import MANIFEST, PART, PREDICTIONS, Storage
+from blobs.files import PART
+from export.storage import MANIFEST, PREDICTIONS, Storage
 
 FORMAT = "millrace/1"
 """Of what is in a manifest, and of the layout."""

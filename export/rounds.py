@@ -8,8 +8,8 @@ from typing import Literal
 
 from sqlalchemy import Engine, text
 
+from blobs.address import redacted
 from export import due
-from export.address import redacted
 from export.days import DayBusy, RowsGone, export_day, limit_wait
 from export.due import CountedDay, Exported
 from export.storage import Storage
@@ -68,7 +68,7 @@ class Exporter:
     """Exports to one place. It may live as long as its program."""
 
     def __init__(self, engine: Engine, url: str, follow: Follow) -> None:
-        """Raises UnusableExportUrl."""
+        """Raises UnusableBlobUrl."""
         self._engine = engine.execution_options(postgresql_readonly=True)
         self._url = url
         self._exported = Exported(Storage.at(url))

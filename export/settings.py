@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from export.address import LIKE_THIS, ExportUrl
+from blobs.address import LIKE_THIS, BlobUrl
 
 
 class ExportSettings(BaseSettings):
@@ -11,7 +11,7 @@ class ExportSettings(BaseSettings):
         env_ignore_empty=True, hide_input_in_errors=True
     )  # somebody may put a key into it
 
-    export_url: ExportUrl = Field(description=f"where predictions are exported to: {LIKE_THIS}")
+    export_url: BlobUrl = Field(description=f"where predictions are exported to: {LIKE_THIS}")
     export_interval_seconds: float = Field(default=3600, gt=0, description="seconds between two rounds of the export")
     export_today: bool = Field(
         default=True,

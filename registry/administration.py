@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from registry import table_types
+from registry.large_files import LargeFile
 from serving.artifact import MADE, sha256
 from serving.schema import ModelSchema
 from store import models
@@ -42,6 +43,8 @@ class NewVersion:
     evaluation: Mapping[str, Any] | None = None
     version: str | None = None
     """Its name; None: the next number."""
+    large: Mapping[str, LargeFile] = field(default_factory=dict)
+    """Those of the files that lie in a folder or a bucket already."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,7 @@ class Added:
 
 def add(connection: Connection, new: NewVersion, by: str, reason: str | None = None) -> Added:
     """Store a version as a candidate, with its files; the model too if it is the first. Raises RegistryRefused."""
-    hashes = {name: sha256(file) for name, file in sorted(new.files.items())}
-    for name, file in new.files.items():
-        with file.open("rb") as content:
-            models.store_file(connection, bytes.fromhex(hashes[name]), content)
+    hashes = {name: _store(connection, new, name) for name in sorted(new.files)}
     models.lock(connection)  # only now: a large file takes minutes, and nobody else could promote meanwhile
     table = models.table_of(connection, new.model)
     if table is None:
@@ -85,6 +85,17 @@ def add(connection: Connection, new: NewVersion, by: str, reason: str | None = N
         digest=digest,
     )
     return Added(version, is_new=True)
+
+
+def _store(connection: Connection, new: NewVersion, name: str) -> str:
+    """Store a file of the version, or where it lies, and return its hash."""
+    if (large := new.large.get(name)) is not None:
+        models.store_url(connection, bytes.fromhex(large.sha256), large.url, large.bytes)
+        return large.sha256
+    digest = sha256(new.files[name])
+    with new.files[name].open("rb") as content:
+        models.store_file(connection, bytes.fromhex(digest), content)
+    return digest
 
 
 def _digest(new: NewVersion, hashes: Mapping[str, str], schema: Any) -> bytes:

@@ -1,8 +1,9 @@
-"""The files of versions on this machine: fetched from PostgreSQL once, kept by hash, and verified before each load."""
+"""The files of versions on this machine: fetched once, kept by hash, and verified before each load."""
 
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Connection
 
+from registry import large_files
 from registry.versions import ModelVersion
 from serving import artifact, scratch
 from serving.artifact import MANIFEST, Artifact, ArtifactMissing, ArtifactTampered
@@ -50,9 +52,10 @@ class ArtifactCache:
         return Artifact(place, dict(version.manifest)) if (place / MANIFEST).exists() else None
 
     def fetch(self, connection: Connection, version: ModelVersion) -> Artifact:
-        """Return the version's files, from PostgreSQL if they are not here, or are not what they were.
+        """Return the version's files; fetch them if they are not here, or are not what they were.
 
-        Raises ArtifactMissing, ArtifactTampered and UnsafeFormat.
+        Those that lie in a folder or a bucket are read after the connection's transaction has ended, as that takes
+        longer than one may be idle. Raises ArtifactMissing, ArtifactTampered, UnsafeFormat and FileAway.
         """
         if (found := self.find(version)) is not None:
             try:
@@ -64,22 +67,32 @@ class ArtifactCache:
                     "artifact_fetched_again", model=version.model, model_version=version.version, why=str(error)
                 )
                 shutil.rmtree(found.path)
-        place = self._place(version)
-        place.parent.mkdir(mode=0o700, exist_ok=True)
+        target = self._place(version)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
         with Scratch(self._folder / FETCHING) as fetching:
             made = fetching.path / "made"
             made.mkdir()
+            large = {}
             for name, sha256 in version.manifest["sha256"].items():
-                _write(connection, made / name, bytes.fromhex(sha256), version)
+                if not _write(made / name, models.read_file(connection, bytes.fromhex(sha256))):
+                    large[name] = models.url_of(connection, bytes.fromhex(sha256))
+            if large:
+                connection.rollback()
+            for name, place in large.items():
+                if place is None:
+                    raise ArtifactMissing(
+                        f"{version.model} {version.version}: PostgreSQL does not have the file {name}"
+                    )
+                _write(made / name, large_files.read(*place))
             (made / MANIFEST).write_text(json.dumps(version.manifest), encoding="utf-8")
             artifact.verify(Artifact(made, dict(version.manifest)))
             try:
-                made.rename(place)
+                made.rename(target)
             except OSError:  # another worker of this machine was quicker
-                if not (place / MANIFEST).exists():
+                if not (target / MANIFEST).exists():
                     raise
-        self._drop_old(place.parent)
-        return Artifact(place, dict(version.manifest))
+        self._drop_old(target.parent)
+        return Artifact(target, dict(version.manifest))
 
     def _place(self, version: ModelVersion) -> Path:
         return self._folder / version.model / f"{version.version}-{version.digest[:16]}"
@@ -90,12 +103,12 @@ class ArtifactCache:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _write(connection: Connection, file: Path, sha256: bytes, version: ModelVersion) -> None:
+def _write(file: Path, content: Iterable[bytes]) -> bool:
+    """Write a file, and return whether there was any content."""
     file.parent.mkdir(parents=True, exist_ok=True)
     found = False
     with file.open("wb") as written:
-        for part in models.read_file(connection, sha256):
+        for part in content:
             written.write(part)
             found = True
-    if not found:
-        raise ArtifactMissing(f"{version.model} {version.version}: PostgreSQL does not have the file {file.name}")
+    return found

@@ -103,7 +103,20 @@ model_artifacts = Table(
     Column("part", Integer, primary_key=True, autoincrement=False, comment="place in the file, from 0"),
     Column("content", LargeBinary, nullable=False, comment="up to 1 MiB of it"),
     info=app_may("SELECT"),
-    comment="The files of versions, in parts; not for analysts",
+    comment="The files of versions, in parts, but those of model_artifact_urls; not for analysts",
+)
+
+model_artifact_urls = Table(
+    "model_artifact_urls",
+    metadata,
+    Column("sha256", LargeBinary, primary_key=True, comment="of the file"),
+    Column("url", Text, nullable=False, comment="where it lies"),
+    Column("bytes", BigInteger, nullable=False, comment="its size"),
+    Column(
+        "stored_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="when it was stored"
+    ),
+    info=app_may("SELECT"),
+    comment="Files of versions that lie in a folder or a bucket, being large; not for analysts",
 )
 
 model_events = Table(

@@ -10,7 +10,15 @@ from typing import Any, BinaryIO, NamedTuple
 from sqlalchemy import Column, Connection, Row, Select, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from store.model_tables import State, model_artifacts, model_events, model_versions, models, registry
+from store.model_tables import (
+    State,
+    model_artifact_urls,
+    model_artifacts,
+    model_events,
+    model_versions,
+    models,
+    registry,
+)
 
 PART = 2**20
 """Bytes of a file in one row."""
@@ -163,3 +171,17 @@ def read_file(connection: Connection, sha256: bytes) -> Iterator[bytes]:
             return
         yield bytes(block)
         part += 1
+
+
+def store_url(connection: Connection, sha256: bytes, url: str, size: int) -> None:
+    """Note where a file of so many bytes lies, by its hash. An earlier place is forgotten."""
+    values = {"url": url, "bytes": size}
+    stored = insert(model_artifact_urls).values(sha256=sha256, **values)
+    connection.execute(stored.on_conflict_do_update(index_elements=["sha256"], set_=values))
+
+
+def url_of(connection: Connection, sha256: bytes) -> tuple[str, int] | None:
+    """Return the URL and the size of a file that lies in a folder or a bucket."""
+    query = select(model_artifact_urls.c.url, model_artifact_urls.c.bytes)
+    found = connection.execute(query.where(model_artifact_urls.c.sha256 == sha256)).one_or_none()
+    return None if found is None else (found.url, found.bytes)

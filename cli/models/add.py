@@ -1,6 +1,7 @@
 """`millrace models inspect | add`: reads a model's files, says what they would become, and stores them as a version."""
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,11 +26,13 @@ from registry.administration import Added, NewVersion, RegistryRefused
 from registry.inspection import ModelProposal, ModelRefused, RuntimeMissing
 from registry.inspection import inspect as read
 from registry.inspection.code import Predict
+from registry.large_files import FileAway, LargeFileSettings, upload
 from registry.prediction_tables import changing
 from registry.rewriting import Rewrite, perform
-from serving.artifact import EXTERNAL_DATA
+from serving.artifact import EXTERNAL_DATA, ArtifactTampered
 from serving.schema import ModelSchema, SchemaField, spec_of
 from serving.training import write_golden, write_json
+from telemetry.settings_errors import exit_on_invalid_settings
 
 _PATH = click.argument("path", type=click.Path(path_type=Path))
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -63,6 +66,7 @@ def inspect(path: Path, **options: Any) -> None:
 @click.option("--rewrite", is_flag=True, help="Change the types of the table's columns; says the cost first, and asks.")
 @who_and_why
 @click.pass_context
+@exit_on_invalid_settings()
 def add(
     context: click.Context, /, path: Path, by: str, reason: str | None, yes: bool, rewrite: bool, **options: Any
 ) -> None:
@@ -78,15 +82,17 @@ def add(
         return
     if context.args:
         raise click.NoSuchOption(context.args[0])
+    large_files = LargeFileSettings()
     proposal = _proposal(path, options, yes=yes, run=running(yes=yes))
     _print(proposal)
     with database("models") as engine, TemporaryDirectory() as folder:
         new = new_version(proposal, Path(folder))
         try:
+            new = _with_large_files(new, large_files.artifacts_url)  # first, as what follows lets tasks wait
             planned = rewriting.agreed(engine, new, yes=yes) if rewrite else None
             added = changing(engine, partial(_store, new, proposal.schema, planned, by, reason))
             prediction_tables.index_key(engine, spec_of(new.model, new.table, proposal.schema))
-        except RegistryRefused as refused:
+        except (RegistryRefused, FileAway, ArtifactTampered) as refused:
             sys.exit(f"millrace models add: {refused}")
         if planned:
             rewriting.finish(engine, planned)
@@ -95,6 +101,15 @@ def add(
         return
     click.echo(f"\n{new.model} version {added.version} is a candidate. Make it live:\n")
     click.echo(f"  millrace models promote {new.model}" + (f"@{added.version}" if added.version != "1" else ""))
+
+
+def _with_large_files(new: NewVersion, url: str | None) -> NewVersion:
+    """Send the large files below the URL, if there is one. Raises FileAway and ArtifactTampered."""
+    return new if url is None else replace(new, large=upload(new.files, url, _tell))
+
+
+def _tell(url: str, size: int) -> None:
+    click.echo(f"Sending {size:,} bytes to {url} …", err=True)
 
 
 def _store(

@@ -48,6 +48,7 @@ TITLES = {
     "Delivery": "Delivery of webhooks",
     "Weights": "Weights that are in no image",
     "Artifact": "Files of models",
+    "LargeFile": "Large files of models",
     "Code": "Models that are code",
     "Remote": "Remote models",
     "Up": "make up",

@@ -3,21 +3,18 @@
 from pathlib import Path
 
 from registry.inspection import other_formats
-from registry.inspection.other_formats import TAKEN, OtherFormat
+from registry.inspection.other_formats import TAKEN, TO_ONNX, OtherFormat
 from registry.inspection.proposal import FormatRefused, ModelRefused
 from serving import programs
 
-MAX_BYTES = 2**30
-"""Of one file. PostgreSQL stores it in parts, and each backup has it."""
+MAX_BYTES = 8 * 2**30
+"""Of one file. PostgreSQL stores it in parts, if ARTIFACTS_URL does not."""
 
 _MODEL_FIELDS = (b"\x12", b"\x1a", b"\x22", b"\x28", b"\x32", b"\x3a", b"\x42", b"\x72", b"\xa2\x01", b"\xca\x01")
 """How the fields of ONNX's ModelProto begin that may follow its first."""
 
-CONVERT = """it is a pickle, which is a program. Convert it where you trained it, and add the new file:
-  from skl2onnx import to_onnx
-  onnx = to_onnx(model, X[:1], options={{"zipmap": False}})
-  open("model.onnx", "wb").write(onnx.SerializeToString())
-XGBoost, LightGBM and CatBoost models have a save_model of their own: save {example}"""
+CONVERT = f"""it is a pickle, which is a program; {TO_ONNX}
+XGBoost, LightGBM and CatBoost models have a save_model of their own: """
 
 
 def runtime_of(file: Path) -> str:
@@ -66,9 +63,9 @@ def _refuse(file: Path, kind: str) -> None:
     example = 'model.save_model("model.ubj")'
     if kind in ("pickle", "zlib", "gzip", "bzip2", "xz", "lz4"):
         compressed = "" if kind == "pickle" else f"(compressed by {kind}, as joblib does) "
-        raise ModelRefused(f"{file.name}: {compressed}{CONVERT.format(example=example)}")
+        raise ModelRefused(f"{file.name}: {compressed}{CONVERT}save {example}")
     if kind == "zip":
         raise ModelRefused(
-            f"{file.name}: it is a zip archive, as PyTorch and skops write; export the model to ONNX and add that file"
+            f"{file.name}: it is a zip archive, as PyTorch writes; export the model to ONNX and add that file"
         )
     raise ModelRefused(f"{file.name}: it is a program, not a model; add the model's own file")

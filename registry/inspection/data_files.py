@@ -9,7 +9,7 @@ from serving import external_data, programs
 from serving.artifact import MADE, MANIFEST
 from serving.external_data import SAVE_AGAIN, ExternalDataRefused
 
-MAX_BYTES = 4 * 2**30
+MAX_BYTES = 8 * 2**30
 """Of all together. PostgreSQL takes some 50 MiB of them a second."""
 
 

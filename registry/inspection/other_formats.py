@@ -8,6 +8,10 @@ _ANYTHING = (
     "add it as code (a folder with a model.py), or name a server that runs it in a model.toml (docs/how-to/models.md)"
 )
 _ONNX = f"export the model to ONNX and add that file, {_ANYTHING}"
+TO_ONNX = """convert the model where you trained it, and add the new file:
+  from skl2onnx import to_onnx
+  onnx = to_onnx(model, X[:1], options={"zipmap": False})
+  open("model.onnx", "wb").write(onnx.SerializeToString())"""
 TAKEN = (
     "XGBoost (.ubj, .json), LightGBM (.txt), CatBoost (.cbm) and ONNX (.onnx) files are supported; any other model: "
     + _ANYTHING
@@ -22,6 +26,7 @@ class OtherFormat(NamedTuple):
 _SAFETENSORS = OtherFormat("safetensors, weights without the network that uses them", _ONNX)
 _NUMPY = OtherFormat("arrays of NumPy, not a model", TAKEN)
 _KERAS = OtherFormat("a Keras model or HDF5", _ONNX)
+_SKOPS = OtherFormat("a skops file, which names the Python classes to build", TO_ONNX)
 _PYTORCH = OtherFormat("a file of PyTorch, whose pickles are programs", _ONNX)
 _GGUF = OtherFormat("GGUF, the format of llama.cpp", _ANYTHING)
 _PMML = OtherFormat("PMML", f"save the model anew from the library that trained it, {_ANYTHING}")
@@ -45,6 +50,7 @@ _NAMES = {
     **dict.fromkeys((".h5", ".hdf5", ".keras"), _KERAS),
     **dict.fromkeys((".pt", ".pth"), _PYTORCH),
     ".gguf": _GGUF,
+    ".skops": _SKOPS,
     ".pmml": _PMML,
     ".mlmodel": _CORE_ML,
     ".tflite": _TFLITE,
@@ -52,6 +58,9 @@ _NAMES = {
 
 _MAX_SAFETENSORS_HEADER = 100_000_000
 """Bytes; https://github.com/huggingface/safetensors#format."""
+
+_TAIL = 2**12
+"""Bytes: skops writes the list of what is in a model last."""
 
 _DESCRIBED = re.compile(rb"\x08[\x01-\x7f]\x12[\x80-\xff]{0,4}[\x00-\x7f]\x0a")
 """Field 1 a version, field 2 a message: a SavedModel or Core ML. ONNX has a text there, its producer's name."""
@@ -79,12 +88,21 @@ def by_name(file: Path) -> OtherFormat | None:
 
 
 def _zipped(file: Path, head: bytes) -> OtherFormat | None:
+    if _lists(file, b"schema.json"):
+        return _SKOPS
     first = head[30 : 30 + int.from_bytes(head[26:28], "little")]  # the name of the first file in the archive
     if first.endswith(b".npy"):
         return _NUMPY
     if first.endswith(b"/data.pkl"):
         return _PYTORCH
     return by_name(file)
+
+
+def _lists(archive: Path, name: bytes) -> bool:
+    """Return whether a zip archive's list, at its end, has a file of this name among the last."""
+    with archive.open("rb") as content:
+        content.seek(max(0, archive.stat().st_size - _TAIL))
+        return name in content.read(_TAIL)
 
 
 def _marked_up(head: bytes) -> OtherFormat | None:

@@ -16,8 +16,8 @@ import pytest
 from pyarrow import parquet
 from sqlalchemy import Engine, Table, make_url, text
 
+from blobs.address import UnusableBlobUrl, usable
 from export import days, manifest
-from export.address import UnusableExportUrl, usable
 from export.days import DayBusy, export_day, settled_until
 from export.erasing import NotVerified, erase_rows
 from export.manifest import DayManifest
@@ -412,6 +412,6 @@ def test_the_queries_of_the_guide_run(engine: Engine, tmp_path: Path, monkeypatc
     ],
 )
 def test_a_url_that_names_no_place_is_refused_without_quoting_it(url: str) -> None:
-    with pytest.raises(UnusableExportUrl, match=r"^it must") as refused:
+    with pytest.raises(UnusableBlobUrl, match=r"^it must") as refused:
         usable(url)
     assert "secret" not in str(refused.value)

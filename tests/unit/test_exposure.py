@@ -81,7 +81,8 @@ def test_each_container_mounts_the_passwords_that_it_needs_and_is_told_none() ->
             "export": "app export",
         }
         may |= {"celery-exporter": "redis", **dict.fromkeys((*WORKERS, "rescue", "webhooks"), "app redis")}
-        may["handler"] = "app redis" if file.name == "docker-compose.yml" else "app"
+        may |= dict.fromkeys(WORKERS, "app redis artifacts")
+        may["handler"] = "app redis" if file.name == "docker-compose.yml" else "app artifacts"
         for name, service in services.items():
             if name == "passwords" or "extends" in service:
                 continue
@@ -89,6 +90,6 @@ def test_each_container_mounts_the_passwords_that_it_needs_and_is_told_none() ->
             secrets = {volume.removesuffix("-secret") for volume in mounted if volume.endswith("-secret")}
             assert secrets == set(may.get(name, "").split()), (file.name, name)
             # These hold no password of a server; MODEL_WEBHOOK_URL is what its owner sets, as WEBHOOK_SECRET is.
-            open_ones = {"AUTH", "EXPORT_URL", "AWS_ENDPOINT_URL", "MODEL_WEBHOOK_URL"}
+            open_ones = {"AUTH", "EXPORT_URL", "ARTIFACTS_URL", "AWS_ENDPOINT_URL", "MODEL_WEBHOOK_URL"}
             told = set(service.get("environment") or {}) - open_ones
             assert not [key for key in told if re.search("PASSWORD$|AUTH$|_URL$|KEY", key)], name

@@ -161,7 +161,7 @@ ZOO: dict[str, tuple[Callable[[Path], Path], str]] = {
     "texts": (at(("location", DATA), kind=TensorProto.STRING), "the data type 8, which no other file can hold"),
     "one range for several": (same_bytes, "whose 12 bytes are fewer than its tensors together have"),
     "terabytes in one range": (terabytes, "are fewer than its tensors together have"),
-    "a file of terabytes": (somewhere(DATA, huge), "4,294,967,296 are the most: make the model smaller"),
+    "a file of terabytes": (somewhere(DATA, huge), "8,589,934,592 are the most: make the model smaller"),
     "a file of ours": (
         somewhere("golden.jsonl", lambda folder: (folder / DATA).rename(folder / "golden.jsonl")),
         "^golden.jsonl: the platform makes a file of this name",

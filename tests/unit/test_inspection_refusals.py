@@ -66,6 +66,18 @@ def zipped(name: str, first: str) -> Callable[[Path], Path]:
     return make
 
 
+def skops(name: str) -> Callable[[Path], Path]:
+    """Make what skops 0.16 writes of a model of scikit-learn: arrays, and then the classes that they belong to."""
+
+    def make(folder: Path) -> Path:
+        with zipfile.ZipFile(folder / name, "w") as made:
+            made.writestr("139864916164112.npy", b"\x93NUMPY\x01\x00")
+            made.writestr("schema.json", '{"__class__": "LogisticRegression", "__module__": "sklearn.linear_model"}')
+        return folder / name
+
+    return make
+
+
 def weights(folder: Path) -> Path:
     """Make what the Hugging Face Hub has of a model: safetensors beside its configuration."""
     (folder / "model.safetensors").write_bytes(SAFETENSORS)
@@ -139,6 +151,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a pickle that is called a booster": (pickled, "skl2onnx"),
     "a zip with a pickle": (archive, "export the model to ONNX"),
     "joblib's compression": (file(b"x\x9c" + bytes(50)), "skl2onnx"),
+    "skops": (skops("model.skops"), r"a skops file, .*convert the model(.|\n)*to_onnx\(model"),
+    "skops by another name": (skops("model.onnx"), r"a skops file, .*convert the model(.|\n)*to_onnx\(model"),
     "a program": (file(b"\x7fELF" + bytes(50)), "add the model's own file"),
     "a script": (file(b"#!/bin/sh\ntouch canary\n"), "add the model's own file"),
     "an empty file": (file(b""), "save the model again"),

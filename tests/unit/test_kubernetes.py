@@ -26,15 +26,19 @@ from worker.settings import WorkerSettings
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 PAGES = "".join(
-    (ROOT / "docs" / "how-to" / f"{page}.md").read_text("utf-8") for page in ("kubernetes", "export", "retention")
+    (ROOT / "docs" / "how-to" / f"{page}.md").read_text("utf-8")
+    for page in ("kubernetes", "export", "retention", "models")
 )
+RUNTIMES = ("xgboost", "onnx", "ctranslate2", "ctranslate2-gpu", "lightgbm", "catboost")
+BUCKET = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 OTHERS = {
     "flower": {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"},
-    "export": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
-    "migrate": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
+    "export": BUCKET,
+    "migrate": BUCKET,
+    **{f"worker-{runtime}": BUCKET for runtime in RUNTIMES},
 }
 """Settings of other people's libraries, by the image that has them."""
-EXTRAS = ["hpa", "requests", "weights", "gpu", "export", "retention", "drift"]
+EXTRAS = ["hpa", "requests", "weights", "gpu", "export", "retention", "drift", "artifacts"]
 
 
 @pytest.fixture(scope="module", params=["local", "production", "+".join(EXTRAS)])

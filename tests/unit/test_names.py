@@ -8,7 +8,19 @@ from collections.abc import Iterator
 from tests.running import ROOT
 
 ROOMS = (
-    *("handler", "worker", "rescue", "export", "webhooks", "broker", "store", "serving", "models", "migrations"),
+    *(
+        "handler",
+        "worker",
+        "rescue",
+        "export",
+        "webhooks",
+        "blobs",
+        "broker",
+        "store",
+        "serving",
+        "models",
+        "migrations",
+    ),
     *("cli", "console", "demo", "devstack", "telemetry", "pool", "bench", "registry", "runtimes", "evaluation"),
 )
 LINES = 250

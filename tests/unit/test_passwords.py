@@ -36,6 +36,9 @@ def test_what_is_set_is_taken_over_and_kept(tmp_path: Path) -> None:
 def test_the_key_of_a_bucket_is_passed_on_and_goes_when_it_is_unset(tmp_path: Path) -> None:
     provide(tmp_path, {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "a/secret+of=theirs"})
     assert (tmp_path / "export" / "AWS_SECRET_ACCESS_KEY").read_text() == "a/secret+of=theirs"
+    assert not (tmp_path / "artifacts").exists(), "workers have a key of their own, which only reads"
+    provide(tmp_path, {"ARTIFACTS_READ_ACCESS_KEY_ID": "AKIB", "ARTIFACTS_READ_SECRET_ACCESS_KEY": "another"})
+    assert (tmp_path / "artifacts" / "AWS_SECRET_ACCESS_KEY").read_text() == "another"
     provide(tmp_path, {"AWS_ACCESS_KEY_ID": ""})
     assert list((tmp_path / "export").iterdir()) == []
 

@@ -30,6 +30,7 @@ from rescue.settings import RescueSettings
 from runtimes import code_model
 from serving import scratch
 from serving.artifact import Artifact
+from serving.contract import ModelAway
 from store.engine import WatchedEngine, connect
 from store.settings import StoreSettings
 from telemetry import logs
@@ -40,7 +41,7 @@ from worker.scoring.interruption import SHUTDOWN
 from worker.scoring.live_models import LiveModels, Unloadable
 from worker.scoring.metrics import ScoringMetrics
 from worker.scoring.process import ScoringProcess
-from worker.scoring.self_test import SelfTests
+from worker.scoring.self_test import SelfTests, described
 from worker.scoring.wanted import refused, wanted
 from worker.settings import WorkerSettings
 
@@ -68,7 +69,13 @@ def load_scorer(metrics: Path) -> ScoringProcess:
         with engine.connect() as connection:
             if why := table_types.misfit(connection, version.model, version.version):
                 raise Unloadable(why)
-            found = cache.fetch(connection, version)
+            if not tests.is_due(version) and (why := tests.verdict(version)):
+                raise Unloadable(why)
+            try:
+                found = cache.fetch(connection, version)
+            except ModelAway as error:
+                tests.refuse(version, described(error), passes=True)
+                raise
         if registry.live.get(version.model) is version and (why := tests.once(version, found)):
             raise Unloadable(why)
         return found

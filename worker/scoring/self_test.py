@@ -22,7 +22,7 @@ from worker.scoring import loaded_models
 log = structlog.get_logger(__name__)
 
 RETRY = 15.0
-"""Seconds until a version is tested again whose container, server or environment was not there."""
+"""Seconds until a version is tested again whose container, server, environment or large file was not there."""
 
 LOAD_TIMEOUT = 600.0
 """Seconds that a model has to load."""
@@ -59,18 +59,17 @@ class SelfTests:
     def run(self, version: ModelVersion, found: Artifact) -> bool:
         """Load the version once, note the verdict, and return whether it can be loaded."""
         reason, passes = _fault(version, found, self._method)
-        if passes:
-            self._away(version).touch()
-        else:
-            self._away(version).unlink(missing_ok=True)
+        self._away(version).unlink(missing_ok=True)
         if reason:
-            self.refuse(version, reason)
+            self.refuse(version, reason, passes=passes)
         else:
             self._note(version, "")
         return not reason
 
-    def refuse(self, version: ModelVersion, reason: str) -> None:
-        """Note why a version cannot even be tried."""
+    def refuse(self, version: ModelVersion, reason: str, *, passes: bool = False) -> None:
+        """Note why a version cannot even be tried; with `passes`, it is due again after a while."""
+        if passes:
+            self._away(version).touch()
         log.critical(
             "model_unloaded",
             model=version.model,

@@ -1,4 +1,4 @@
-"""What EXPORT_URL may be: a place that holds no secret, which the log may show."""
+"""What EXPORT_URL and ARTIFACTS_URL may be: a place that holds no secret, which the log may show."""
 
 import re
 from typing import Annotated
@@ -13,27 +13,27 @@ BUCKETS = ("s3", "gs")
 GLOB = set("*?[]")
 
 
-class UnusableExportUrl(ValueError):
-    """The URL names no place for an export; the message says why and what to write, and quotes no password."""
+class UnusableBlobUrl(ValueError):
+    """The URL names no folder and no bucket; the message says why and what to write, and quotes no password."""
 
 
 def usable(url: str) -> str:
-    """Return the URL when days can be exported to it. Raises UnusableExportUrl."""
+    """Return the URL when files can lie there. Raises UnusableBlobUrl."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise UnusableExportUrl(f"it must be like {LIKE_THIS}") from None
+        raise UnusableBlobUrl(f"it must be like {LIKE_THIS}") from None
     is_folder = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
     if not is_folder and (parts.scheme not in BUCKETS or not parts.netloc):
-        raise UnusableExportUrl(f"it must be like {LIKE_THIS}")
+        raise UnusableBlobUrl(f"it must be like {LIKE_THIS}")
     if set(url) & GLOB:
-        raise UnusableExportUrl(f"it must have none of {' '.join(sorted(GLOB))}, which stand for several files")
+        raise UnusableBlobUrl(f"it must have none of {' '.join(sorted(GLOB))}, which stand for several files")
     if "@" in parts.netloc or parts.fragment:
-        raise UnusableExportUrl("it must hold no password: use the cloud's own settings, such as AWS_ACCESS_KEY_ID")
+        raise UnusableBlobUrl("it must hold no password: use the cloud's own settings, such as AWS_ACCESS_KEY_ID")
     return url
 
 
-ExportUrl = Annotated[str, AfterValidator(usable)]
+BlobUrl = Annotated[str, AfterValidator(usable)]
 
 
 def redacted(text: str) -> str:
