@@ -74,9 +74,7 @@ def _beside(
             if process.poll() is not None:
                 raise SystemExit(f"millrace {arguments[0]} ended too early: more must be stored for it")
             if not 0 < begun < _scored(engine, site):
-                raise SystemExit(
-                    f"millrace {arguments[0]} scored nothing meanwhile ({begun} before, {_scored(engine, site)} after): {log.read_text()}"
-                )
+                raise SystemExit(f"millrace {arguments[0]} scored nothing meanwhile: {log.read_text()}")
         if is_shadow:
             with engine.begin() as connection:
                 administration.shadow(connection, SPEC.name, TWIN, "bench", stop=True)
