@@ -7,10 +7,11 @@ its own client's tasks only.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import lists
 
 SHOWN = 100
 """Outcomes of a request that are listed because they fit several predictions."""
@@ -78,15 +79,18 @@ class Given:
 
     @property
     def only_keys(self) -> bool:
-        """Whether none is by task and position, as in most large requests: the driver takes a µs for each value."""
+        """Whether none is by task and position, as in most large requests."""
         return all(one is None for one in self.task_ids)
 
     @property
     def values(self) -> Mapping[str, Any]:
         return {
-            "keys": list(self.keys),
-            "task_ids": [None if one is None else UUID(one) for one in self.task_ids],
-            "positions": list(self.positions),
+            "key": lists.as_json(self.keys),
+            **(
+                {}
+                if self.only_keys
+                else {"task_id": lists.as_json(self.task_ids), "position": lists.as_json(self.positions)}
+            ),
             "client": self.client,
             "everyones": self.everyones,
         }
@@ -108,14 +112,13 @@ def fits(table: str, key: KeyOf | None, given: Given) -> str:
     if key is not None and given.only_keys:
         return f"""
             SELECT n, p.task_id, p.position
-            FROM (SELECT g.*, {_OWNER} FROM unnest(CAST(:keys AS text[])) WITH ORDINALITY AS g (key, n)) AS g
+            FROM (SELECT *, {_OWNER} FROM {lists.rows_from(["key"], "n")}) AS g
                 JOIN "{table}" AS p ON {is_key(key, "p", "g.key")}
             WHERE {is_own("p", "g")}
         """
     places = f"""
-        SELECT g.*, {_OWNER}
-        FROM unnest(CAST(:keys AS text[]), CAST(:task_ids AS uuid[]), CAST(:positions AS integer[]))
-            WITH ORDINALITY AS g (key, task_id, position, n)
+        SELECT key, CAST(task_id AS uuid) AS task_id, CAST(position AS integer) AS position, n, {_OWNER}
+        FROM {lists.rows_from(["key", "task_id", "position"], "n")}
     """
     by_place = f"""
         SELECT n, p.task_id, p.position
