@@ -48,14 +48,19 @@ def is_own(predictions: str, outcomes: str) -> str:
     ))"""
 
 
-def matched(model: str, table: str, key: KeyOf | None) -> str:
-    """Return the query of each outcome beside each prediction that it is about."""
+def matched(model: str, table: str, key: KeyOf | None, place: str | None = None, among: str | None = None) -> str:
+    """Return the query of each outcome beside each prediction that it is about.
+
+    With `place`, a further column of this name has where the prediction lies in its table (ctid). `among` is a
+    condition on the prediction p.
+    """
     columns = "id, outcome, value, decided_at, received_at, reviewer, source, withdrawn"
-    of_outcome = ", ".join(f"o.{name}" for name in columns.split(", "))
+    also = f" AND {among}" if among else ""
+    of_outcome = ", ".join([f"o.{name}" for name in columns.split(", ")] + ([f"p.ctid AS {place}"] if place else []))
     by_place = f"""
         SELECT p.task_id, p.position, {of_outcome}
         FROM outcomes AS o JOIN "{table}" AS p ON p.task_id = o.task_id AND p.position = o.position
-        WHERE o.model = '{model}' AND o.task_id IS NOT NULL AND {is_own("p", "o")}
+        WHERE o.model = '{model}' AND o.task_id IS NOT NULL AND {is_own("p", "o")}{also}
     """
     if key is None:
         return by_place
@@ -63,7 +68,7 @@ def matched(model: str, table: str, key: KeyOf | None) -> str:
         UNION ALL
         SELECT p.task_id, p.position, {of_outcome}
         FROM outcomes AS o JOIN "{table}" AS p ON {is_key(key, "p", "o.key")}
-        WHERE o.model = '{model}' AND o.task_id IS NULL AND {is_own("p", "o")}
+        WHERE o.model = '{model}' AND o.task_id IS NULL AND {is_own("p", "o")}{also}
     """
 
 
