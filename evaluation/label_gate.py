@@ -15,7 +15,7 @@ from evaluation.labels import accuracy_of, macro_f1_of
 from evaluation.linear import Flags, Floats
 from evaluation.weighting import Weighting
 
-Labels = NDArray[np.intp]
+LabelCodes = NDArray[np.intp]
 """As numbers."""
 
 METRICS = {"accuracy": accuracy_of, "macro_f1": macro_f1_of}
@@ -51,7 +51,11 @@ def judge_labels(
 
 
 def _compare(
-    metric: str, rows: tuple[Labels, Labels, Labels, Floats], margin: float, weighting: Weighting | None, inside: Flags
+    metric: str,
+    rows: tuple[LabelCodes, LabelCodes, LabelCodes, Floats],
+    margin: float,
+    weighting: Weighting | None,
+    inside: Flags,
 ) -> Comparison:
     truth, live, new = (column[inside] for column in rows[:3])
     weight = rows[3][inside]
@@ -63,6 +67,6 @@ def _compare(
     return compared(len(truth), right, was, now, scarce, inside, margin, weighting)
 
 
-def _outcomes_of(label: int, truth: Labels, inside: Flags, weighting: Weighting | None) -> float:
+def _outcomes_of(label: int, truth: LabelCodes, inside: Flags, weighting: Weighting | None) -> float:
     of_label = (truth == label) & inside
     return float(of_label.sum()) if weighting is None else min(float(of_label.sum()), weighting.draws(of_label))

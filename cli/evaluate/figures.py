@@ -18,7 +18,7 @@ from evaluation.maturity import DelayCurve, Maturity, delay_curve, grown
 from evaluation.threshold import threshold_of_top
 from evaluation.weighting import LEAST, weigh
 
-Rows = np.typing.NDArray[np.intp]
+RowNumbers = np.typing.NDArray[np.intp]
 """Of a population, by their numbers."""
 
 GUESS = "guess"
@@ -102,7 +102,7 @@ def _delays(population: Population, age: Floats) -> Floats:
     return delays
 
 
-def _evaluate(whole: _Whole, by: str, group: str, inside: Rows) -> Evaluated:
+def _evaluate(whole: _Whole, by: str, group: str, inside: RowNumbers) -> Evaluated:
     population, decided = whole.population, whole.population.decided[inside]
     compute = _labels if whole.asked.labels else _binary
     naive, weighted, reviewed = compute(population, inside, inside[decided], whole.tops)
@@ -124,7 +124,7 @@ def _evaluate(whole: _Whole, by: str, group: str, inside: Rows) -> Evaluated:
     return Evaluated(summary, details)
 
 
-def _weighting(population: Population, inside: Rows) -> weighting.Weighting | None:
+def _weighting(population: Population, inside: RowNumbers) -> weighting.Weighting | None:
     if population.propensities is None or not population.drawn[inside].any():
         return None
     found = population.propensities
@@ -132,7 +132,7 @@ def _weighting(population: Population, inside: Rows) -> weighting.Weighting | No
 
 
 def _binary(
-    population: Population, inside: Rows, decided: Rows, tops: Sequence[str]
+    population: Population, inside: RowNumbers, decided: RowNumbers, tops: Sequence[str]
 ) -> tuple[BinaryEvaluation | None, BinaryEvaluation | None, int]:
     if not len(decided):
         return None, None, 0
@@ -148,7 +148,7 @@ def _binary(
 
 
 def _labels(
-    population: Population, inside: Rows, decided: Rows, tops: Sequence[str]
+    population: Population, inside: RowNumbers, decided: RowNumbers, tops: Sequence[str]
 ) -> tuple[LabelEvaluation | None, LabelEvaluation | None, int]:
     if not len(decided):
         return None, None, 0
@@ -160,7 +160,7 @@ def _labels(
     return naive, evaluate_labels(*_truth_and_guess(population, rows), weights.weight), len(rows)
 
 
-def _truth_and_guess(population: Population, rows: Rows) -> tuple[Sequence[str], Sequence[str]]:
+def _truth_and_guess(population: Population, rows: RowNumbers) -> tuple[Sequence[str], Sequence[str]]:
     guess = population.columns[GUESS]
     assert isinstance(guess, CodedColumn)  # noqa: S101 - it is read as a text
     return population.outcome.texts(rows).tolist(), guess.texts(rows).tolist()
