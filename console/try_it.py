@@ -23,6 +23,9 @@ from store.states import FINAL, Status
 RECENT = 5
 """Files that are listed."""
 
+FIGURES = ("roc_auc", "average_precision", "accuracy", "macro_f1")
+"""Of the evaluation, that stand beside a result: higher is better, and 1 is best."""
+
 SHOWN = 400
 """Characters of a value in an example of a command: an image is a million."""
 
@@ -76,8 +79,16 @@ async def _page(visit: Visit, model: KnownModel, **more: Any) -> Response:
         models=list(visit.services.models.live),
         fields=fields_of(model.spec, values["given"]),
         recent=recent,
+        evaluated=_evaluated(model),
         **values,
     )
+
+
+def _evaluated(model: KnownModel) -> dict[str, float]:
+    """Return the best known figures of how good the version was on data that its training did not see."""
+    found = model.version.evaluation
+    of_model = found["model"] if isinstance(found.get("model"), dict) else found
+    return {name.replace("_", " "): of_model[name] for name in FIGURES if isinstance(of_model.get(name), float)}
 
 
 def _by_field(errors: Any) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import isnan, sqrt
 from statistics import NormalDist
 
@@ -29,6 +30,7 @@ class Comparison:
 
     rows: int
     positives: int
+    """Of these, with the target outcome; of a classifier with many labels, those that the live version has right."""
     live: float
     new: float
     difference: float
@@ -78,17 +80,29 @@ def judge(
     The difference's standard error is that of paired influences: DeLong's for the AUC. A paired bootstrap gives the
     same, as the tests show. With `weighting`, it is that of the population to come.
     """
-    if margin <= 0:
-        raise ValueError(f"margin is {margin:g}; it needs to be above 0")
     rows = rows_of(truth, live, None if weighting is None else weighting.weight)
     second = rows_of(truth, new)[1]
-    overall = _compare(rows, second, np.ones(len(second), bool), margin, weighting, metric)
-    parts = {name: _compare(rows, second, inside, margin, weighting, metric) for name, inside in (slices or {}).items()}
-    corrected = _corrected(parts, excepted)
-    reasons = _reasons(overall, corrected, margin, excepted)
+    compare = partial(_compare, rows, second, margin, weighting, metric)
+    return judged(getattr(metric, "__name__", "metric"), margin, compare, len(second), slices, excepted)
+
+
+def judged(
+    metric: str,
+    margin: float,
+    compare: Callable[[Flags], Comparison],
+    rows: int,
+    slices: Mapping[str, Flags] | None,
+    excepted: Collection[str],
+) -> GateReport:
+    """Return the report on so many rows, given what compares those inside. Raises ValueError for a wrong margin."""
+    if margin <= 0:
+        raise ValueError(f"margin is {margin:g}; it needs to be above 0")
+    overall = compare(np.ones(rows, bool))
+    corrected = _corrected({name: compare(inside) for name, inside in (slices or {}).items()}, excepted)
     failed = [name for name, part in corrected.items() if part.verdict is GateVerdict.FAIL and name not in excepted]
     verdict = GateVerdict.FAIL if failed else overall.verdict
-    return GateReport(getattr(metric, "__name__", "metric"), margin, overall, corrected, verdict, reasons)
+    reasons = _reasons(overall, corrected, margin, excepted)
+    return GateReport(metric, margin, overall, corrected, verdict, reasons)
 
 
 def holm(values: Mapping[str, float]) -> dict[str, float]:
@@ -103,25 +117,38 @@ def holm(values: Mapping[str, float]) -> dict[str, float]:
 def _compare(
     rows: tuple[Flags, Floats, Floats],
     second: Floats,
-    inside: Flags,
     margin: float,
     weighting: Weighting | None,
     metric: Metric,
+    inside: Flags,
 ) -> Comparison:
     truth, first, weight = (column[inside] for column in rows)
     was, now = metric(rank(truth, first, weight)), metric(rank(truth, second[inside], weight))
+    positives = int(truth.sum())
+    scarce: float = min(positives, len(truth) - positives)
+    if weighting is not None:
+        scarce = min(scarce, weighting.scarce(rows[0], inside))
+    return compared(len(truth), positives, was, now, scarce, inside, margin, weighting)
+
+
+def compared(
+    rows: int,
+    positives: int,
+    was: Estimate,
+    now: Estimate,
+    scarce: float,
+    inside: Flags,
+    margin: float,
+    weighting: Weighting | None,
+) -> Comparison:
+    """Return the comparison of the two figures of the rows inside; below LEAST of what is scarce, none can tell."""
     change = now.value - was.value
     error = sqrt(_variance(now, was, inside, weighting))
     reach = NormalDist().inv_cdf(1 - ERROR) * error
     worse = NormalDist().cdf(change / error) if error > 0 else 1.0 if change >= 0 else 0.0
-    positives = int(truth.sum())
     low, high = change - reach, change + reach
-    scarce: float = min(positives, len(truth) - positives)
-    if weighting is not None:
-        scarce = min(scarce, weighting.scarce(rows[0], inside))
-    enough = scarce >= LEAST and not isnan(error)
-    verdict = _verdict(low, high, margin) if enough else GateVerdict.TOO_FEW
-    return Comparison(len(truth), positives, was.value, now.value, change, low, high, worse, verdict)
+    verdict = _verdict(low, high, margin) if scarce >= LEAST and not isnan(error) else GateVerdict.TOO_FEW
+    return Comparison(rows, positives, was.value, now.value, change, low, high, worse, verdict)
 
 
 def _variance(now: Estimate, was: Estimate, inside: Flags, weighting: Weighting | None) -> float:

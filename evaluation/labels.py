@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.linear import Figure, Floats, effective_rows, share_interval
+from evaluation.linear import Estimate, Figure, Floats, effective_rows, share_interval
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ def evaluate_labels(truth: Sequence[Any], guess: Sequence[Any], weight: ArrayLik
     labels, codes = np.unique(np.concatenate([np.asarray(truth), np.asarray(guess)]), return_inverse=True)
     true, guessed = codes[: len(truth)], codes[len(truth) :]
     weights = np.ones(len(true)) if weight is None else np.asarray(weight, dtype=np.float64)
-    cells = np.bincount(true * len(labels) + guessed, weights, len(labels) ** 2).astype(np.float64)
-    counts = cells.reshape(len(labels), len(labels))
+    counts = _confusion(true, guessed, weights, len(labels))
     right = (true == guessed).astype(np.float64)
     accuracy = float(weights @ right / weights.sum())
     each, macro = _f1(counts), float(_f1(counts).mean())
@@ -48,11 +47,35 @@ def evaluate_labels(truth: Sequence[Any], guess: Sequence[Any], weight: ArrayLik
     )
 
 
-def accuracy_influence(truth: Sequence[Any], guess: Sequence[Any], weight: Floats) -> tuple[float, Floats]:
-    """Return the accuracy, and each row's influence on it, weight included: for a paired comparison."""
+def accuracy_of(truth: ArrayLike, guess: ArrayLike, weight: Floats) -> Estimate:
+    """Return the accuracy with each row's influence on it: for a paired comparison. NaN without rows."""
     right = (np.asarray(truth) == np.asarray(guess)).astype(np.float64)
+    if not len(right):
+        return _estimate(np.nan, right, weight)
     value = float(weight @ right / weight.sum())
-    return value, weight * (right - value) / weight.sum()
+    return _estimate(value, (right - value) / weight.sum(), weight)
+
+
+def macro_f1_of(truth: ArrayLike, guess: ArrayLike, weight: Floats) -> Estimate:
+    """Return macro F1 over the labels that were guessed or true, with each row's influence on it. NaN without rows."""
+    columns = np.asarray(truth), np.asarray(guess)
+    if not len(columns[0]):
+        return _estimate(np.nan, weight, weight)
+    labels, codes = np.unique(np.concatenate(columns), return_inverse=True)
+    true, guessed = codes[: len(columns[0])], codes[len(columns[0]) :]
+    counts = _confusion(true, guessed, weight, len(labels))
+    each = _f1(counts)
+    return _estimate(float(each.mean()), _f1_influence(counts, each, true, guessed), weight)
+
+
+def _estimate(value: float, influence: Floats, weight: Floats) -> Estimate:
+    """Return what a row adds, which has one outcome only: the guess is compared with the truth that is there."""
+    return Estimate(value, influence, influence, weight * influence)
+
+
+def _confusion(true: NDArray[np.intp], guessed: NDArray[np.intp], weight: Floats, labels: int) -> Floats:
+    cells = np.bincount(true * labels + guessed, weight, labels**2).astype(np.float64)
+    return cells.reshape(labels, labels)
 
 
 def _f1(counts: Floats) -> Floats:

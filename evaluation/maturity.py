@@ -10,7 +10,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluation.linear import CONFIDENCE, Figure, Floats, normal_quantile
+from evaluation.linear import CONFIDENCE, Figure, Flags, Floats, normal_quantile
 
 MATURE = 0.8
 """The share of a period's outcomes that needs to be there before its figures may raise an alarm."""
@@ -74,20 +74,25 @@ def delay_curve(delay: ArrayLike, decided: ArrayLike) -> DelayCurve:
 
 
 def maturity(curve: DelayCurve, age: ArrayLike, decided: ArrayLike) -> Maturity:
-    """Return how mature a period is whose predictions have these ages now.
+    """Return how mature a period is whose predictions have these ages now."""
+    ages = np.asarray(age, dtype=np.float64)
+    return grown(curve, curve.at(ages), np.asarray(decided, dtype=bool))
+
+
+def grown(curve: DelayCurve, so_far: Floats, decided: Flags) -> Maturity:
+    """Return how mature a period is, given the curve at its predictions' ages.
 
     Expected are the outcomes that are there, and for each prediction without one (F(∞) - F(age)) / (1 - F(age)), the
     chance that one still comes. The interval is of their own chance (binomial) and of the curve's end (Greenwood).
     """
-    ages, ended = np.asarray(age, dtype=np.float64), np.asarray(decided, dtype=bool)
-    so_far, final = curve.at(ages), curve.final
-    still = ((final - so_far) / np.maximum(1 - so_far, 1e-12))[~ended]
-    outcomes, coming = int(ended.sum()), float(still.sum())
+    final, waited = curve.final, so_far[~decided]
+    still = (final - waited) / np.maximum(1 - waited, 1e-12)
+    outcomes, coming = int(decided.sum()), float(still.sum())
     own = float((still * (1 - still)).sum())
     ending = float(curve.error[-1]) * len(still) if len(curve.error) else 0.0
     reach = normal_quantile(CONFIDENCE) * sqrt(own + ending**2) if coming else 0.0
     expected = Figure(
-        outcomes + coming, max(outcomes, outcomes + coming - reach), min(len(ages), outcomes + coming + reach)
+        outcomes + coming, max(outcomes, outcomes + coming - reach), min(len(so_far), outcomes + coming + reach)
     )
-    share = float(so_far.mean()) / final if final and len(ages) else 0.0
-    return Maturity(len(ages), outcomes, expected, share, share >= MATURE and curve.outcomes >= LEAST)
+    share = float(so_far.mean()) / final if final and len(so_far) else 0.0
+    return Maturity(len(so_far), outcomes, expected, share, share >= MATURE and curve.outcomes >= LEAST)

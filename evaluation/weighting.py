@@ -101,6 +101,10 @@ class Weighting:
         held = np.ones(len(truth), bool) if inside is None else inside
         return min(self._effective(truth & held), self._effective(~truth & held))
 
+    def draws(self, chosen: Flags) -> float:
+        """Return the effective number of random draws among the chosen rows; infinite where each item was certain."""
+        return self._effective(chosen) if self.sizes[0] else float("inf")
+
     def _effective(self, chosen: Flags) -> float:
         """Return Kish's effective number of the chosen random draws."""
         weight = self.weight[chosen & ~self.certain]

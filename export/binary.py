@@ -81,7 +81,10 @@ def decode(rows: Sequence[bytes], types: Sequence[str]) -> list[Any]:
 
 
 def _numbers(data: bytes, at: Positions, kind: str) -> NDArray[Any]:
-    """Return what begins at each of these places."""
+    """Return what begins at each of these places. Equally long rows have it in equal steps, which need no gathering."""
+    step = int(at[1] - at[0]) if len(at) > 1 else 0
+    if step > 0 and (np.diff(at) == step).all():
+        return np.ndarray(len(at), kind, data, int(at[0]), step).copy()
     raw: NDArray[np.uint8] = np.frombuffer(data, np.uint8)[at[:, None] + np.arange(np.dtype(kind).itemsize)]
     return raw.view(kind).ravel()
 
@@ -102,6 +105,13 @@ def _bytes(fields: _Fields) -> Any:
 
 def _texts(fields: _Fields) -> Any:
     return _bytes(fields).view(pa.string())
+
+
+def _places(fields: _Fields) -> Any:
+    """Take a row's place, 32 bits of a block and 16 of an offset, as one number that rises through the table."""
+    wide = np.zeros((len(fields.begins), 8), np.uint8)
+    wide[:, 2:] = fields.fixed("V6").view(np.uint8).reshape(-1, 6)
+    return pa.array(wide.view(">i8").ravel().astype(np.int64), pa.int64(), mask=~fields.present)
 
 
 def _uuids(fields: _Fields) -> Any:
@@ -168,6 +178,7 @@ def _elements(fields: _Fields) -> tuple[Positions, _Fields]:
 
 _DECODERS: dict[str, Callable[[_Fields], Any]] = {
     "uuid": _uuids,
+    "tid": _places,
     "text": _texts,
     "integer": _of_numbers(">i4", pa.int32()),
     "bigint": _of_numbers(">i8", pa.int64()),

@@ -14,6 +14,7 @@ UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
 
 TYPES: dict[str, Any] = {
     "uuid": pa.string(),
+    "tid": pa.int64(),
     "text": pa.string(),
     "integer": pa.int32(),
     "bigint": pa.int64(),
@@ -24,7 +25,8 @@ TYPES: dict[str, Any] = {
     "text[]": pa.list_(pa.string()),
     "double precision[]": pa.list_(pa.float64()),
 }
-"""By the type's name in PostgreSQL. A UUID is a text, as in the API: not every reader knows Parquet's type for it."""
+"""By the type's name in PostgreSQL. A UUID is a text, as in the API: not every reader knows Parquet's type for it. The
+place of a row (ctid) is a number, for readers within one transaction."""
 
 _COLUMNS = text("""
     SELECT attname AS name, format_type(atttypid, atttypmod) AS type, attnotnull AS required,

@@ -11,6 +11,8 @@ from registry import versions
 from registry.administration import RegistryRefused
 from registry.outcome_views import rules_of
 from registry.versions import ModelVersion, Registry
+from serving.contract import Spec
+from serving.outcomes import OutcomeRules
 from store import models, version_scores
 
 FORCED, NOT_ASKED, EXCEPTED = "forced: ", "not asked", "; excepted: "
@@ -24,15 +26,21 @@ def contenders(registry: Registry, model: str, version: str | None) -> tuple[Mod
     """Return the live version and the one that is to take its place, by default the one that was added last.
 
     None where the gate has no say: nothing is live, there is no such other version, or the model declares no outcome
-    that its score is the chance of.
+    that its score is the chance of or that its label is a guess of.
     """
     found = registry.versions_of(model)
     live = registry.live.get(model)
     new = registry.version(model, version) if version else (found[-1] if found else None)
     rules = rules_of(registry, model)
-    if live is None or new is None or new is live or rules is None or rules[1].target is None:
+    if live is None or new is None or new is live or rules is None or not _compares(*rules):
         return None
     return live, new
+
+
+def _compares(spec: Spec, rules: OutcomeRules) -> bool:
+    """Return whether outcomes tell a better version from a worse one; labels that are personal are not kept."""
+    is_label = spec.label is not None and spec.label not in spec.personal
+    return rules.target is not None or (is_label and not rules.number)
 
 
 def in_order(excepted: Iterable[str]) -> tuple[str, ...]:

@@ -96,8 +96,8 @@ _ORDERS = {
 }
 
 
-def resolved(spec: Spec, rules: OutcomeRules) -> str:
-    """Return the query of the outcome that stands of each prediction that has one.
+def resolved(spec: Spec, rules: OutcomeRules, place: str | None = None, among: str | None = None) -> str:
+    """Return the query of the outcome that stands of each prediction that has one; the rest as `matching.matched`.
 
     Of each reviewer and source, the latest decision counts, and a withdrawal takes it away. The rule decides between
     those that are left.
@@ -110,14 +110,15 @@ def resolved(spec: Spec, rules: OutcomeRules) -> str:
         "senior": f", coalesce(array_position(ARRAY[{sources}]::text[], source), {len(rules.sources) + 1})"
         " AS seniority",
     }[rules.rule]
+    also = f", {place}" if place else ""
     return f"""
         SELECT DISTINCT ON (task_id, position)
             task_id, position, outcome, value, {is_target} AS is_target, decided_at, received_at, reviewer, source,
-            id AS outcome_id, count(*) OVER (PARTITION BY task_id, position) AS reviews
+            id AS outcome_id, count(*) OVER (PARTITION BY task_id, position) AS reviews{also}
         FROM (
             SELECT *{more} FROM (
                 SELECT DISTINCT ON (task_id, position, reviewer, source) *
-                FROM ({matching.matched(spec.name, spec.table, matching.key_of(spec))}) AS matched
+                FROM ({matching.matched(spec.name, spec.table, matching.key_of(spec), place, among)}) AS matched
                 ORDER BY task_id, position, reviewer, source, decided_at DESC, id DESC
             ) AS latest_of_each
             WHERE NOT withdrawn

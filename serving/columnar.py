@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from serving.contract import Spec, per_spec
+from serving.fast_twin import constrained
 from serving.fields import bare_type
-from serving.wire import MANY, constrained
+from serving.wire import MANY
 
 
 @per_spec

@@ -7,10 +7,11 @@ its own client's tasks only.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import lists
 
 SHOWN = 100
 """Outcomes of a request that are listed because they fit several predictions."""
@@ -47,14 +48,19 @@ def is_own(predictions: str, outcomes: str) -> str:
     ))"""
 
 
-def matched(model: str, table: str, key: KeyOf | None) -> str:
-    """Return the query of each outcome beside each prediction that it is about."""
+def matched(model: str, table: str, key: KeyOf | None, place: str | None = None, among: str | None = None) -> str:
+    """Return the query of each outcome beside each prediction that it is about.
+
+    With `place`, a further column of this name has where the prediction lies in its table (ctid). `among` is a
+    condition on the prediction p.
+    """
     columns = "id, outcome, value, decided_at, received_at, reviewer, source, withdrawn"
-    of_outcome = ", ".join(f"o.{name}" for name in columns.split(", "))
+    also = f" AND {among}" if among else ""
+    of_outcome = ", ".join([f"o.{name}" for name in columns.split(", ")] + ([f"p.ctid AS {place}"] if place else []))
     by_place = f"""
         SELECT p.task_id, p.position, {of_outcome}
         FROM outcomes AS o JOIN "{table}" AS p ON p.task_id = o.task_id AND p.position = o.position
-        WHERE o.model = '{model}' AND o.task_id IS NOT NULL AND {is_own("p", "o")}
+        WHERE o.model = '{model}' AND o.task_id IS NOT NULL AND {is_own("p", "o")}{also}
     """
     if key is None:
         return by_place
@@ -62,7 +68,7 @@ def matched(model: str, table: str, key: KeyOf | None) -> str:
         UNION ALL
         SELECT p.task_id, p.position, {of_outcome}
         FROM outcomes AS o JOIN "{table}" AS p ON {is_key(key, "p", "o.key")}
-        WHERE o.model = '{model}' AND o.task_id IS NULL AND {is_own("p", "o")}
+        WHERE o.model = '{model}' AND o.task_id IS NULL AND {is_own("p", "o")}{also}
     """
 
 
@@ -78,15 +84,18 @@ class Given:
 
     @property
     def only_keys(self) -> bool:
-        """Whether none is by task and position, as in most large requests: the driver takes a µs for each value."""
+        """Whether none is by task and position, as in most large requests."""
         return all(one is None for one in self.task_ids)
 
     @property
     def values(self) -> Mapping[str, Any]:
         return {
-            "keys": list(self.keys),
-            "task_ids": [None if one is None else UUID(one) for one in self.task_ids],
-            "positions": list(self.positions),
+            "key": lists.as_json(self.keys),
+            **(
+                {}
+                if self.only_keys
+                else {"task_id": lists.as_json(self.task_ids), "position": lists.as_json(self.positions)}
+            ),
             "client": self.client,
             "everyones": self.everyones,
         }
@@ -108,14 +117,13 @@ def fits(table: str, key: KeyOf | None, given: Given) -> str:
     if key is not None and given.only_keys:
         return f"""
             SELECT n, p.task_id, p.position
-            FROM (SELECT g.*, {_OWNER} FROM unnest(CAST(:keys AS text[])) WITH ORDINALITY AS g (key, n)) AS g
+            FROM (SELECT *, {_OWNER} FROM {lists.rows_from(["key"], "n")}) AS g
                 JOIN "{table}" AS p ON {is_key(key, "p", "g.key")}
             WHERE {is_own("p", "g")}
         """
     places = f"""
-        SELECT g.*, {_OWNER}
-        FROM unnest(CAST(:keys AS text[]), CAST(:task_ids AS uuid[]), CAST(:positions AS integer[]))
-            WITH ORDINALITY AS g (key, task_id, position, n)
+        SELECT key, CAST(task_id AS uuid) AS task_id, CAST(position AS integer) AS position, n, {_OWNER}
+        FROM {lists.rows_from(["key", "task_id", "position"], "n")}
     """
     by_place = f"""
         SELECT n, p.task_id, p.position

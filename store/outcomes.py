@@ -9,6 +9,7 @@ from sqlalchemy import Row, TextClause, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime, Text
 
+from store import lists
 from store.tasks import SECONDS
 
 _COLUMNS = {
@@ -30,12 +31,13 @@ def _adding(many: Sequence[str]) -> TextClause:
 
     The rows come in one order: two requests with the same outcomes, each waiting for the other's, would not end.
     """
-    values = (name if name in many else f"CAST(:{name} AS {kind})" for name, kind in _COLUMNS.items())
-    arrays = ", ".join(f"CAST(:{name} AS {_COLUMNS[name]}[])" for name in many)
+    given = ", ".join(
+        f"CAST({name if name in many else f':{name}'} AS {kind}) AS {name}" for name, kind in _COLUMNS.items()
+    )
     order = ", ".join(f'{name} COLLATE "C"' if _COLUMNS[name] == "text" else name for name in many)
     return text(f"""
         INSERT INTO outcomes ({", ".join(_COLUMNS)}, client, everyones)
-        SELECT {", ".join(values)}, :client, :everyones FROM unnest({arrays}) AS g ({", ".join(many)}) ORDER BY {order}
+        SELECT *, :client, :everyones FROM (SELECT {given} FROM {lists.rows_from(many)}) AS given ORDER BY {order}
         ON CONFLICT DO NOTHING
     """)
 
@@ -48,8 +50,8 @@ async def add(
     `columns` has one value an outcome for each of model, key, task_id, position, outcome, value, decided_at, reviewer,
     source and withdrawn.
     """
-    many = [name for name in _COLUMNS if len(set(columns[name])) > 1] or ["key"]  # the driver takes a µs for each value
-    given = {name: columns[name] if name in many else columns[name][0] for name in _COLUMNS}
+    many = [name for name in _COLUMNS if len(set(columns[name])) > 1] or ["key"]  # each value takes time
+    given = {name: lists.as_json(columns[name]) if name in many else columns[name][0] for name in _COLUMNS}
     added = await connection.execute(_adding(many), {**given, "client": client, "everyones": everyones})
     return int(added.rowcount)
 

@@ -88,7 +88,7 @@ def evaluate(
                 figures.top(word, 1)
         except (population.NotEvaluable, groups.UnknownGrouping, ValueError) as error:
             raise click.UsageError(str(error)) from None
-        columns = {one.name: one.expression for one in grouped}
+        columns = {one.name: one.expression for one in grouped if one.expression}
         if asked.labels:
             columns[figures.GUESS] = (f'p."{asked.spec.label}"', "text")
         with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:

@@ -26,38 +26,26 @@ def copied(connection: Connection, columns: Mapping[str, tuple[str, str]], rest:
 
 
 class _Rows:
-    """What psycopg2 gives the stream to, a row a message."""
+    """What psycopg2 gives the stream to, a row a message. It keeps them: a step of Python for each would take longer
+    than PostgreSQL needs to send it."""
 
     def __init__(self, types: list[str]) -> None:
         self._types = types
-        self._begun = self._ended = False
-        self._block: list[bytes] = []
-        self._decoded: list[list[Any]] = []
-
-    def write(self, message: bytes) -> None:
-        if not self._begun:
-            if not message.startswith(SIGNATURE):
-                raise CopyBroken("it has no signature")
-            self._begun = True
-            message = message[HEADER:]
-        if message == TRAILER:
-            self._ended = True
-        elif message:
-            self._block.append(message)
-            if len(self._block) == ROWS:
-                self._flush()
+        self._messages: list[bytes] = []
+        self.write = self._messages.append
 
     def table(self, names: list[str]) -> Any:
         """Return what was read. Raises CopyBroken where the stream has not come to its end."""
-        if not self._ended:
+        rows = self._messages
+        if not rows or not rows[0].startswith(SIGNATURE):
+            raise CopyBroken("it has no signature")
+        rows[0] = rows[0][HEADER:]
+        if rows.pop() != TRAILER:
             raise CopyBroken("it has no end")
-        if self._block:
-            self._flush()
+        if rows and not rows[0]:
+            del rows[0]
+        decoded = [decode(rows[first : first + ROWS], self._types) for first in range(0, len(rows), ROWS)]
         kinds = [TYPES[kind] for kind in self._types]
-        columns = zip(*self._decoded, strict=True) if self._decoded else [()] * len(kinds)
+        columns = zip(*decoded, strict=True) if decoded else [()] * len(kinds)
         chunked = [pa.chunked_array(list(parts), kind) for parts, kind in zip(columns, kinds, strict=True)]
         return pa.table(chunked, names=names)
-
-    def _flush(self) -> None:
-        self._decoded.append(decode(self._block, self._types))
-        self._block = []

@@ -6,18 +6,20 @@ from math import ceil, isnan, nan
 
 import numpy as np
 
-from cli.evaluate.groups import ALL, Grouping
+from cli.evaluate.coded import CodedColumn
+from cli.evaluate.groups import ALL, DAY, Grouping
 from cli.evaluate.population import EvaluationAsked, Population
 from evaluation import weighting
 from evaluation.binary import BinaryEvaluation, evaluate_binary
 from evaluation.draws import Propensity
 from evaluation.labels import LabelEvaluation, evaluate_labels
-from evaluation.linear import Figure, Flags
-from evaluation.maturity import DelayCurve, Maturity, delay_curve, maturity
+from evaluation.linear import Figure, Floats
+from evaluation.maturity import DelayCurve, Maturity, delay_curve, grown
 from evaluation.threshold import threshold_of_top
 from evaluation.weighting import LEAST, weigh
 
-DAY = 86_400.0
+RowNumbers = np.typing.NDArray[np.intp]
+"""Of a population, by their numbers."""
 
 GUESS = "guess"
 """The column of the guessed label."""
@@ -69,44 +71,50 @@ def evaluate(
     population: Population, asked: EvaluationAsked, groupings: Sequence[Grouping], tops: Sequence[str]
 ) -> Iterator[Evaluated]:
     """Yield the figures of all predictions, and of each group of each grouping."""
-    curve = delay_curve(_delays(population), population.decided)
-    yield _evaluate(population, asked, ALL, ALL, population.within, tops, curve)
+    within = np.flatnonzero(population.within)
+    age = np.maximum(population.now - population.scored_at, 0.0) / DAY
+    curve = delay_curve(_delays(population, age)[within], population.decided[within])
+    whole = _Whole(population, asked, tops, curve, curve.at(age))
+    yield _evaluate(whole, ALL, ALL, within)
     for grouping in groupings:
-        for name, rows in grouping.groups(population.columns[grouping.name]):
-            if (inside := rows & population.within).any():
-                yield _evaluate(population, asked, grouping.name, name, inside, tops, curve)
+        for name, rows in grouping.groups(population):
+            inside = np.flatnonzero(rows & population.within)
+            if len(inside):
+                yield _evaluate(whole, grouping.name, name, inside)
 
 
-def _delays(population: Population) -> np.typing.NDArray[np.float64]:
+@dataclass(frozen=True)
+class _Whole:
+    """What each group is a part of."""
+
+    population: Population
+    asked: EvaluationAsked
+    tops: Sequence[str]
+    curve: DelayCurve
+    so_far: Floats
+    """Of each prediction, the share of outcomes that are there at its age."""
+
+
+def _delays(population: Population, age: Floats) -> Floats:
     """Return days from each prediction to its outcome, or to now; an outcome that came first took none."""
-    until = np.where(population.decided, population.received_at, population.now)
-    delays: np.typing.NDArray[np.float64] = np.maximum(until - population.scored_at, 0.0) / DAY
+    taken = np.maximum(population.received_at - population.scored_at, 0.0) / DAY
+    delays: Floats = np.where(population.decided, taken, age)
     return delays
 
 
-def _evaluate(
-    population: Population,
-    asked: EvaluationAsked,
-    by: str,
-    group: str,
-    inside: Flags,
-    tops: Sequence[str],
-    curve: DelayCurve,
-) -> Evaluated:
-    decided = population.decided[inside]
-    age = np.maximum(population.now - population.scored_at[inside], 0.0) / DAY
-    compute = _labels if asked.labels else _binary
-    naive, weighted, reviewed = compute(population, inside, tops)
+def _evaluate(whole: _Whole, by: str, group: str, inside: RowNumbers) -> Evaluated:
+    population, decided = whole.population, whole.population.decided[inside]
+    compute = _labels if whole.asked.labels else _binary
+    naive, weighted, reviewed = compute(population, inside, inside[decided], whole.tops)
     details: dict[str, AnyEvaluation] = {} if naive is None else {"naive": naive}
     if weighted is not None:
         details["weighted"] = weighted
     last = weighted or naive
-    kinds, counts = np.unique(population.outcome[inside][decided].astype(str), return_counts=True)
     summary = GroupEvaluation(
         by,
         group,
-        dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
-        maturity(curve, age, decided),
+        population.outcome.counts(inside[decided]),
+        grown(whole.curve, whole.so_far[inside], decided),
         reviewed,
         _figures(naive),
         None if weighted is None else _figures(weighted),
@@ -116,7 +124,7 @@ def _evaluate(
     return Evaluated(summary, details)
 
 
-def _weighting(population: Population, inside: Flags) -> weighting.Weighting | None:
+def _weighting(population: Population, inside: RowNumbers) -> weighting.Weighting | None:
     if population.propensities is None or not population.drawn[inside].any():
         return None
     found = population.propensities
@@ -124,34 +132,38 @@ def _weighting(population: Population, inside: Flags) -> weighting.Weighting | N
 
 
 def _binary(
-    population: Population, inside: Flags, tops: Sequence[str]
+    population: Population, inside: RowNumbers, decided: RowNumbers, tops: Sequence[str]
 ) -> tuple[BinaryEvaluation | None, BinaryEvaluation | None, int]:
-    score, truth, decided = population.score[inside], population.is_target[inside], population.decided[inside]
-    if not decided.any():
+    if not len(decided):
         return None, None, 0
+    score = population.score[inside]
     thresholds = {word: threshold_of_top(score, top(word, len(score))) for word in tops}
-    naive = evaluate_binary(truth[decided], score[decided], thresholds=thresholds)
+    naive = evaluate_binary(population.is_target[decided], population.score[decided], thresholds=thresholds)
     weights = _weighting(population, inside)
     if weights is None or not len(weights.rows):
         return naive, None, 0
-    rows = weights.rows
-    return naive, evaluate_binary(truth[rows], score[rows], weights, thresholds=thresholds), len(rows)
+    rows = inside[weights.rows]
+    weighted = evaluate_binary(population.is_target[rows], population.score[rows], weights, thresholds=thresholds)
+    return naive, weighted, len(rows)
 
 
 def _labels(
-    population: Population, inside: Flags, tops: Sequence[str]
+    population: Population, inside: RowNumbers, decided: RowNumbers, tops: Sequence[str]
 ) -> tuple[LabelEvaluation | None, LabelEvaluation | None, int]:
-    decided = population.decided[inside]
-    if not decided.any():
+    if not len(decided):
         return None, None, 0
-    truth, guess = population.outcome[inside], population.columns[GUESS][inside]
-    naive = evaluate_labels(truth[decided].tolist(), guess[decided].tolist())
+    naive = evaluate_labels(*_truth_and_guess(population, decided))
     weights = _weighting(population, inside)
     if weights is None or not len(weights.rows):
         return naive, None, 0
-    rows = weights.rows
-    weighted = evaluate_labels(truth[rows].tolist(), guess[rows].tolist(), weights.weight)
-    return naive, weighted, len(rows)
+    rows = inside[weights.rows]
+    return naive, evaluate_labels(*_truth_and_guess(population, rows), weights.weight), len(rows)
+
+
+def _truth_and_guess(population: Population, rows: RowNumbers) -> tuple[Sequence[str], Sequence[str]]:
+    guess = population.columns[GUESS]
+    assert isinstance(guess, CodedColumn)  # noqa: S101 - it is read as a text
+    return population.outcome.texts(rows).tolist(), guess.texts(rows).tolist()
 
 
 def _figures(found: AnyEvaluation | None) -> dict[str, Figure]:

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from cli.evaluate import log
+from cli.evaluate.coded import CodedColumn
 from evaluation.linear import Flags
 from serving.contract import Spec
 
@@ -36,14 +36,13 @@ class FilterFits(Mapping[str, Flags]):
             self.columns["looked_up"] = (f"CASE WHEN {key} = ANY(%(looked_up)s) THEN {key} END", "text")
             self.parameters["looked_up"] = list(set(self._keys.values()))
 
-    def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def take(self, arrays: Mapping[str, NDArray[Any] | CodedColumn]) -> None:
         """Keep what was read for the columns."""
         self._arrays = arrays
 
     def __getitem__(self, filtered: str) -> Flags:
-        if filtered in self._keys:
-            return np.asarray(self._arrays["looked_up"] == self._keys[filtered])
-        return self._arrays[self._others[filtered]].astype(bool)
+        found = self._arrays["looked_up" if filtered in self._keys else self._others[filtered]]
+        return found.is_text(self._keys[filtered]) if isinstance(found, CodedColumn) else found.astype(bool)
 
     def __iter__(self) -> Iterator[str]:
         return iter((*self._others, *self._keys))

@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.linear import Flags
+from cli.evaluate.coded import CodedColumn
+from cli.evaluate.population import Population
+from evaluation.linear import Flags, Floats
 from serving.contract import Spec
 
 ALL, VERSION, WEEK, CLIENT, SLICE = "all", "version", "week", "client", "slice"
+
+DAY = 86_400.0
+"""Seconds."""
 
 MOST = 20
 """Categories of a slice that are told apart, the most frequent first; and different numbers that are not yet ranges."""
@@ -20,11 +25,7 @@ RANGES = 4
 
 NONE, OTHER = "(none)", "(other)"
 
-_EXPRESSIONS = {
-    VERSION: ("p.model_version", "text"),
-    WEEK: ("to_char(date_trunc('week', p.scored_at AT TIME ZONE 'UTC'), 'YYYY-MM-DD')", "text"),
-    CLIENT: ("t.client", "text"),
-}
+_EXPRESSIONS = {VERSION: ("p.model_version", "text"), WEEK: None, CLIENT: ("t.client", "text")}
 _NUMBERS, _NAMES = {"integer", "bigint", "double"}, {"text", "boolean"}
 
 
@@ -37,23 +38,19 @@ class Grouping:
     """A way to group predictions. `name` is one of the words above, or slice:COLUMN by its public name."""
 
     name: str
-    expression: tuple[str, str]
-    """In SQL, with its type."""
+    expression: tuple[str, str] | None
+    """In SQL, with its type; None: it follows from when predictions were scored."""
 
-    def groups(self, values: NDArray[Any]) -> Iterator[tuple[str, Flags]]:
+    def groups(self, population: Population) -> Iterator[tuple[str, Flags]]:
         """Yield each group's name and rows: weeks and ranges in their order, categories by how many there are."""
-        if self.expression[1] == "double precision":
-            yield from _of_numbers(values.astype(np.float64))
+        if self.expression is None:
+            yield from _of_weeks(population.scored_at)
             return
-        names = np.array([NONE if value is None else str(value) for value in values], dtype=object)
-        found, place, counts = np.unique(names, return_inverse=True, return_counts=True)
-        in_order = self.name in (VERSION, WEEK)
-        order = np.arange(len(found)) if in_order else np.lexsort((found, -counts))
-        kept = order if in_order else order[:MOST]
-        for number in kept.tolist():
-            yield str(found[number]), place == number
-        if len(kept) < len(found):
-            yield OTHER, ~np.isin(place, kept)
+        values = population.columns[self.name]
+        if isinstance(values, CodedColumn):
+            yield from _of_names(values, in_order=self.name == VERSION)
+        else:
+            yield from _of_numbers(values.astype(np.float64))
 
 
 def groupings(spec: Spec, asked: Sequence[str]) -> list[Grouping]:
@@ -79,6 +76,29 @@ def _grouping(spec: Spec, word: str) -> Grouping:
     column = columns[name]
     is_number = column.kind in _NUMBERS
     return Grouping(word, (f'p."{column.name}"', "double precision" if is_number else "text"))
+
+
+def _of_weeks(scored_at: Floats) -> Iterator[tuple[str, Flags]]:
+    """Yield weeks by their Mondays; 1970-01-01 was a Thursday."""
+    weeks = np.floor((scored_at + 3 * DAY) / (7 * DAY)).astype(np.int32)
+    first = int(weeks.min()) if len(weeks) else 0
+    for number in np.flatnonzero(np.bincount(weeks - first)).tolist():
+        yield str(date(1970, 1, 1) + timedelta(days=7 * (first + number) - 3)), weeks == first + number
+
+
+def _of_names(values: CodedColumn, *, in_order: bool) -> Iterator[tuple[str, Flags]]:
+    codes, names = values.codes, values.names
+    if (codes < 0).any():
+        names = names if NONE in names else [*names, NONE]
+        codes = np.where(codes < 0, np.int32(names.index(NONE)), codes)
+    counts = np.bincount(codes, minlength=len(names)).tolist()
+    there = [number for number, count in enumerate(counts) if count]
+    order = sorted(there, key=lambda number: names[number] if in_order else (-counts[number], names[number]))
+    kept = order if in_order else order[:MOST]
+    for number in kept:
+        yield names[number], codes == number
+    if len(kept) < len(order):
+        yield OTHER, ~np.isin(codes, kept)
 
 
 def _of_numbers(values: NDArray[np.float64]) -> Iterator[tuple[str, Flags]]:

@@ -17,15 +17,16 @@ from store.outcome_tables import Policy
 
 OPERATORS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
-KEY = "uuid_send({alias}.task_id) || int4send({alias}.position)"
-"""A prediction's place in 20 bytes, by which draws and predictions find each other."""
+NOWHERE = -1
+"""The place of a prediction that was erased."""
 
 
 @dataclass(frozen=True)
 class DrawLog:
     """A model's draws in their order, without second reviews: these depend on the first one alone."""
 
-    key: NDArray[np.object_]
+    place: NDArray[np.int64]
+    """Where the prediction lies in its table, or NOWHERE."""
     at: Floats
     """Seconds since 1970."""
     random: Flags
@@ -38,18 +39,19 @@ class DrawLog:
         return [name for name in np.unique(self.filter).tolist() if name != ALL]
 
 
-def read(connection: Connection, model: str) -> DrawLog:
+def read(connection: Connection, spec: Spec) -> DrawLog:
+    of_draw = "p.task_id = d.task_id AND p.position = d.position"
     columns = {
-        "key": (KEY.format(alias="d"), "bytea"),
+        "place": (f'(SELECT p.ctid FROM "{spec.table}" AS p WHERE {of_draw})', "tid"),
         "at": ("extract(epoch FROM d.drawn_at)", "double precision"),
         "random": (f"d.policy = '{Policy.RANDOM}'", "boolean"),
         "pool": ("d.pool", "double precision"),
         "filter": ("CASE WHEN d.filter = '{}' THEN '' ELSE CAST(d.filter AS text) END", "text"),
     }
     rest = "FROM draws AS d WHERE d.model = %(model)s AND d.policy <> %(second)s ORDER BY d.id"
-    found = copied(connection, columns, rest, {"model": model, "second": Policy.SECOND.value})
+    found = copied(connection, columns, rest, {"model": spec.name, "second": Policy.SECOND.value})
     return DrawLog(
-        found["key"].to_numpy(),
+        found["place"].fill_null(NOWHERE).to_numpy(),
         found["at"].to_numpy(),
         found["random"].to_numpy(),
         found["pool"].to_numpy(),

@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
-from cli.evaluate import log
+from cli.evaluate import log, ranges, standing
+from cli.evaluate.coded import CodedColumn, coded, spread
 from cli.evaluate.copied import copied
 from cli.evaluate.fits import FilterFits
 from cli.evaluate.log import DrawLog
@@ -20,10 +23,7 @@ from serving.contract import Spec
 from serving.outcomes import OutcomeRules
 
 SqlColumns = Mapping[str, tuple[str, str]]
-"""Name → (expression on the aliases p of the prediction, o of its outcome and t of its task, type)."""
-
-_BESIDE = "beside "
-"""Keeps the names of a model's columns apart from those that are read of every model."""
+"""Name → (expression on the aliases p of the prediction and t of its task, type)."""
 
 
 class NotEvaluable(Exception):
@@ -63,12 +63,12 @@ class Population:
     scored_at: Floats
     score: Floats
     """NaN where the model has no score."""
-    outcome: NDArray[np.object_]
-    """The kind, or the number as a text; None: none yet."""
+    outcome: CodedColumn
+    """The kind, or the number as a text; none where nothing is known yet."""
     is_target: Flags
     received_at: Floats
     """NaN where there is no outcome."""
-    columns: dict[str, NDArray[Any]]
+    columns: dict[str, NDArray[Any] | CodedColumn]
     """What predictions are grouped by, and guessed labels."""
     propensities: Propensity | None
     """None: there are no draws, so nothing tells why a prediction has an outcome."""
@@ -76,11 +76,11 @@ class Population:
     within: Flags
     """Scored in the period that was asked for; others are there for their draws alone."""
 
-    @property
+    @cached_property
     def decided(self) -> Flags:
-        return np.asarray(self.outcome != None)  # noqa: E711 - an array, element by element
+        return self.outcome.present
 
-    @property
+    @cached_property
     def represents(self) -> Flags:
         """Return which decided rows may stand for others: those whose propensity is why they were decided.
 
@@ -108,63 +108,78 @@ def read_beside(
 ) -> tuple[Population, Any]:
     """Read predictions, and the columns `beside` of them as an Arrow table with the same rows.
 
-    These are null where there is no outcome, which spares most of their bytes. `parameters` are those of the columns.
+    These are null where there is no outcome; their expressions may use o, the outcome, as well. `parameters` are those
+    of the columns. Outcomes and predictions are read apart, and find each other by where the predictions lie in their
+    table, which one transaction sees alike: a join of all of them in PostgreSQL would take three times as long.
     """
-    draws = log.read(connection, asked.spec.name)
-    score = f'p."{asked.spec.score}"' if asked.spec.score else "NULL"
-    outcome = "CAST(o.value AS text)" if asked.rules.number else "o.outcome"
-    fixed = {
-        "key": (f"CASE WHEN d.task_id IS NOT NULL THEN {log.KEY.format(alias='p')} END", "bytea"),
-        "score": (score, "double precision"),
-        "scored_at": ("extract(epoch FROM p.scored_at)", "double precision"),
-        "outcome": (f"CASE WHEN {outcome} <> ALL(%(without)s) THEN {outcome} END", "text"),
-        "is_target": ("coalesce(o.is_target, false)", "boolean"),
-        "received_at": ("extract(epoch FROM o.received_at)", "double precision"),
-        "within": ("p.scored_at >= %(since)s" if asked.since else "true", "boolean"),
-        "now": ("extract(epoch FROM now())", "double precision"),
-    }
-    values: dict[str, Any] = {"without": list(asked.without), "since": asked.since, "model": asked.spec.name}
+    standing.prepare(connection)
+    now = float(connection.execute(_NOW).scalar_one())
+    draws = log.read(connection, asked.spec)
     fits = FilterFits(asked.spec, draws.filters)
-    values |= {**parameters, **fits.parameters}
-    of_decided = {
-        f"{_BESIDE}{name}": (f"CASE WHEN o.task_id IS NOT NULL THEN {expression} END", kind)
-        for name, (expression, kind) in beside.items()
+    values = {"since": asked.since, "model": asked.spec.name, **parameters}
+    outcomes = standing.read(connection, asked.spec, asked.rules, asked.without, asked.since, beside, values)
+    fixed = {
+        "place": ("p.ctid", "tid"),
+        "score": (f'p."{asked.spec.score}"' if asked.spec.score else "NULL", "double precision"),
+        "scored_at": ("p.scored_at", "timestamp with time zone"),
     }
-    found = copied(connection, {**fixed, **columns, **fits.columns, **of_decided}, _from(asked, columns), values)
-    arrays = {name: found[name].to_numpy() for name in (*fixed, *columns, *fits.columns)}
-    fits.take(arrays)
-    decided = arrays["outcome"] != None  # noqa: E711 - an array, element by element
-    scores = arrays["score"].astype(np.float64)
-    chance, drawn = _propensities(arrays["key"], arrays["scored_at"], scores, draws, fits)
+    values |= fits.parameters
+    found = _read(connection, asked, draws, {**fixed, **columns, **fits.columns}, values)
+    fits.take({name: _array(found[name], kind) for name, (_, kind) in fits.columns.items()})
+    places, size = standing.Places(found["place"].to_numpy()), len(found)
+    rows = places.rows(outcomes["place"].to_numpy())
+    outcomes, rows = outcomes.filter(pa.array(rows >= 0)), rows[rows >= 0]  # the others have no score
+    drawn, scored_at = np.zeros(size, bool), seconds(found["scored_at"])
+    item = places.rows(draws.place)
+    drawn[item[item >= 0]] = True
+    scores = found["score"].to_numpy().astype(np.float64)
+    received_at, is_target = np.full(size, np.nan), np.zeros(size, bool)
+    received_at[rows], is_target[rows] = seconds(outcomes["received_at"]), outcomes["is_target"].to_numpy()
     read = Population(
-        float(arrays["now"][0]) if len(scores) else 0.0,
-        arrays["scored_at"],
+        now,
+        scored_at,
         scores,
-        arrays["outcome"],
-        arrays["is_target"].astype(bool),
-        np.where(decided, arrays["received_at"].astype(np.float64), np.nan),
-        {name: arrays[name] for name in columns},
-        chance,
+        spread(coded(outcomes["outcome"]), rows, size),
+        is_target,
+        received_at,
+        {name: _array(found[name], kind) for name, (_, kind) in columns.items()},
+        _propensities(item, scored_at, scores, draws, fits),
         drawn,
-        arrays["within"].astype(bool),
+        np.ones(size, bool) if asked.since is None else scored_at >= asked.since.timestamp(),
     )
-    return read, found.select(list(of_decided)).rename_columns(list(beside))
+    return read, standing.beside(outcomes, beside, rows, size)
 
 
-def _from(asked: EvaluationAsked, columns: SqlColumns) -> str:
-    table, name = asked.spec.table, asked.spec.name
+_NOW = text("SELECT extract(epoch FROM now())")
+
+
+def seconds(times: Any) -> Floats:
+    """Return a column of times as seconds since 1970."""
+    found: Floats = times.cast(pa.int64()).to_numpy() / 1e6
+    return found
+
+
+def _array(column: Any, kind: str) -> NDArray[Any] | CodedColumn:
+    if kind == "text":
+        return coded(column)
+    found: NDArray[Any] = column.to_numpy()
+    return found
+
+
+def _read(
+    connection: Connection, asked: EvaluationAsked, draws: DrawLog, columns: SqlColumns, values: Mapping[str, Any]
+) -> Any:
+    """Return an Arrow table of the period's predictions, and of earlier ones that were drawn."""
+    table = asked.spec.table
     tasks = "LEFT JOIN tasks AS t ON t.id = p.task_id" if _uses_tasks(columns) else ""
     score = "true" if asked.labels or asked.spec.score is None else f'p."{asked.spec.score}" IS NOT NULL'
-    period = "(p.scored_at >= %(since)s OR d.task_id IS NOT NULL)" if asked.since else "true"
-    return f"""
-        FROM "{table}" AS p
-        LEFT JOIN "{name}_outcomes" AS o ON o.task_id = p.task_id AND o.position = p.position
-        LEFT JOIN (
-            SELECT DISTINCT task_id, position FROM draws WHERE model = %(model)s AND policy <> 'second'
-        ) AS d ON d.task_id = p.task_id AND d.position = p.position
-        {tasks}
-        WHERE {score} AND {period}
-    """
+    found = ranges.read(connection, table, asked.since, columns, f"{tasks} WHERE {score}", values)
+    if asked.since is None:
+        return found
+    places = [f"({place >> 16},{place & 0xFFFF})" for place in np.unique(draws.place[draws.place >= 0]).tolist()]
+    earlier = f"p.ctid = ANY(CAST(%(drawn)s AS tid[])) AND p.scored_at < %(since)s AND {score}"
+    rest = f'FROM "{table}" AS p {tasks} WHERE {earlier}'
+    return pa.concat_tables([found, copied(connection, columns, rest, {**values, "drawn": places})])
 
 
 def _uses_tasks(columns: SqlColumns) -> bool:
@@ -172,17 +187,14 @@ def _uses_tasks(columns: SqlColumns) -> bool:
 
 
 def _propensities(
-    keys: NDArray[np.object_], arrived: Floats, score: Floats, draws: DrawLog, fits: FilterFits
-) -> tuple[Propensity | None, Flags]:
-    """Return the propensities, None without draws; and which items were drawn.
+    item: NDArray[np.intp], arrived: Floats, score: Floats, draws: DrawLog, fits: FilterFits
+) -> Propensity | None:
+    """Return the propensities; None without draws.
 
     A random draw of a prediction that was erased still had its pool, so it counts; which item it names does not matter.
     """
-    drawn = np.asarray(keys != None)  # noqa: E711 - an array, element by element
-    place = {keys[row]: row for row in np.flatnonzero(drawn).tolist()}
-    item = np.array([place.get(key, -1) for key in draws.key.tolist()], dtype=np.intp)
     held = (item >= 0) | draws.random
     if not held.any() or not len(score):
-        return None, drawn
+        return None
     noted = Draws(np.maximum(item[held], 0), draws.at[held], draws.random[held], draws.pool[held], draws.filter[held])
-    return propensity(arrived, score, noted, fits), drawn
+    return propensity(arrived, score, noted, fits)

@@ -35,9 +35,9 @@ def who_and_why(command: Callable[..., Any]) -> Callable[..., Any]:
 def promote(model: str, by: str, reason: str | None, yes: bool, force: bool, excepted: tuple[str, ...]) -> None:
     """Make a version live, by default the one that was added last.
 
-    Where its model declares a target outcome, the gate is asked first: a version that is worse than the live one on the
-    same outcomes is refused, and where too few can tell, a reason is needed. --except excuses one slice, with a reason;
-    all else still has to pass.
+    Where its model declares outcomes that its score or label is about, the gate is asked first: a version that is worse
+    than the live one on the same outcomes is refused, and where too few can tell, a reason is needed. --except excuses
+    one slice, with a reason; all else still has to pass.
     """
     name, version = split(model)
 

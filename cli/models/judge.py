@@ -37,7 +37,7 @@ excepting = click.option(
     type=click.FloatRange(0, 1, min_open=True),
     default=MARGIN,
     show_default=True,
-    help="How much worse, of the area under the ROC curve, is worse.",
+    help="How much worse is worse: of the area under the ROC curve, or of accuracy and macro F1.",
 )
 @click.option("--since", type=TimeOption(), help=f"Only predictions scored from then on, such as {timestamps.EXAMPLE}.")
 @click.option("--without", multiple=True, metavar="KIND", help="Leave outcomes of this kind out; repeatable.")
@@ -51,7 +51,8 @@ def gate(
     excepted: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Compare a version with the live one on the same outcomes.
+    """Compare a version with the live one on the same outcomes: of scores the area under the ROC curve, of labels
+    accuracy and macro F1.
 
     Both score what has an outcome, unless they have. The verdict is kept for a week, for `promote`, unless an option
     changes the question; one with exceptions is for a promotion that names the same. Ends with 1 where the version is
@@ -73,7 +74,7 @@ def gate(
 
 NO_SAY = (
     "the gate has no say on {model}: nothing else is live, or the model declares no outcome that its score is the "
-    "chance of ([outcomes] with a target in its model.toml)"
+    "chance of ([outcomes] with a target in its model.toml) or that its label is a guess of ([outcomes] with kinds)"
 )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from cli.evaluate.copied import copied
 from cli.evaluate.figures import top
-from cli.rescoring.scoring import NotComparable
+from cli.rescoring.scoring import NotComparable, kept_label
 from evaluation.migration import MigrationMatrix, migration
 from evaluation.shadow import ShadowComparison, compare_versions
 from registry.versions import ModelVersion
@@ -47,12 +47,22 @@ def score_of(spec: Spec, version: str) -> tuple[str, str]:
     """
     if spec.score is None:
         raise NotComparable(f"{spec.name} has no output between 0 and 1, and only such scores are compared")
-    own = f'p.model_version = {version} AND p."{spec.score}" IS NOT NULL'
-    later = f"""(
-        SELECT s.score FROM version_scores AS s
+    return _said(spec.score, "score", version), "double precision"
+
+
+def label_of(spec: Spec, version: str) -> tuple[str, str]:
+    """Return the label that the version guesses, as `score_of` does. Raises NotComparable."""
+    label = kept_label(spec)
+    if label is None:
+        raise NotComparable(f"{spec.name} gives no label that is kept, and only such labels are compared")
+    return _said(label, "label", version), "text"
+
+
+def _said(column: str, later: str, version: str) -> str:
+    return f"""CASE WHEN p.model_version = {version} AND p."{column}" IS NOT NULL THEN p."{column}" ELSE (
+        SELECT s.{later} FROM version_scores AS s
         WHERE s.model = %(model)s AND s.version = {version} AND s.task_id = p.task_id AND s.position = p.position
-    )"""
-    return f'CASE WHEN {own} THEN p."{spec.score}" ELSE {later} END', "double precision"
+    ) END"""
 
 
 def compare(connection: Connection, live: ModelVersion, new: ModelVersion, share: str) -> VersionComparison:

@@ -3,20 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine
 
 from cli.evaluate import groups, population
 from cli.evaluate.groups import UnknownGrouping
 from cli.evaluate.population import EvaluationAsked, Population
 from cli.rescoring import loading, scoring
-from cli.rescoring.comparison import LIVE, NEW, score_of
+from cli.rescoring.comparison import LIVE, NEW, label_of, score_of
 from cli.rescoring.scoring import Chosen
 from evaluation.artefact import as_json
 from evaluation.draws import Propensity
 from evaluation.gate import GateReport, judge
-from evaluation.linear import Flags, Floats
+from evaluation.label_gate import judge_labels
+from evaluation.linear import Flags
 from evaluation.verdict import GateVerdict
 from evaluation.weighting import weigh
 from registry.gate import contenders, in_order
@@ -25,7 +28,7 @@ from registry.versions import ModelVersion, Registry
 from store import version_scores
 
 MARGIN = 0.015
-"""Of the area under the ROC curve."""
+"""Of the area under the ROC curve; of a classifier with many labels, of accuracy and of macro F1."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class GateAnswer:
     """Inputs that the new version could not score."""
     report: GateReport | None
     """None: no outcome is about an input that both have scored."""
+    further: list[GateReport]
+    """Of a classifier with many labels, `report` is of accuracy, and this of macro F1."""
     excepted: list[str]
     """Slices in which it was allowed to be worse, as COLUMN=VALUE, in their order."""
 
@@ -97,23 +102,28 @@ def answer(connection: Connection, asked: GateQuestion) -> GateAnswer:
     """
     spec = asked.asked.spec
     slices = groups.groupings(spec, [f"{groups.SLICE}:{name}" for name in asked.asked.rules.slices])
-    beside = {LIVE: score_of(asked.live.spec, "%(live)s"), NEW: score_of(asked.new.spec, "%(new)s")}
+    said_by = label_of if asked.asked.labels else score_of
+    beside = {LIVE: said_by(asked.live.spec, "%(live)s"), NEW: said_by(asked.new.spec, "%(new)s")}
     values = {"live": asked.live.version, "new": asked.new.version}
-    columns = {one.name: one.expression for one in slices}
+    columns = {one.name: one.expression for one in slices if one.expression}
     read, table = population.read_beside(connection, asked.asked, columns, beside, values)
-    live, new = (table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in (LIVE, NEW))
-    told = read.decided & read.within & ~np.isnan(live) & ~np.isnan(new)
-    parts = [(one, *part) for one in slices for part in one.groups(read.columns[one.name])]
+    live, new = (table[name].to_numpy() for name in (LIVE, NEW))
+    said = (table[name].is_valid().to_numpy() for name in (LIVE, NEW))
+    told = read.decided & read.within & np.logical_and(*said)
+    parts = [(one, *part) for one in slices for part in one.groups(read)]
     inside = {f"{one.name} {name}": rows for one, name, rows in parts if rows.any()}
     named = {f"{one.name.partition(':')[2]}={name}": f"{one.name} {name}" for one, name, rows in parts if rows.any()}
     excepted = _excepted(named, asked.excepted)
     failed = version_scores.failures(connection, (asked.new.model, asked.new.version), decided=True)
-    report = _judge(read, told, live, new, asked.margin, inside, excepted)
-    reasons = report.reasons if report else ["no outcome is about an input that both versions have scored"]
-    verdict = report.verdict if report else GateVerdict.TOO_FEW
+    reports = _judge(asked, read, told, (live, new), inside, excepted)
+    reasons = [f"{one.metric}: {reason}" for one in reports for reason in one.reasons]
+    if len(reports) == 1:
+        reasons = reports[0].reasons
+    verdict = worst([one.verdict for one in reports])
     if failed:
         verdict, reasons = GateVerdict.FAIL, [f"it could not score {failed:,} stored inputs", *reasons]
-    return GateAnswer(verdict, reasons, failed, report, list(asked.excepted))
+    reasons = reasons if reports else [*reasons, "no outcome is about an input that both versions have scored"]
+    return GateAnswer(verdict, reasons, failed, reports[0] if reports else None, reports[1:], list(asked.excepted))
 
 
 def _excepted(named: Mapping[str, str], excepted: Sequence[str]) -> list[str]:
@@ -129,15 +139,21 @@ def _excepted(named: Mapping[str, str], excepted: Sequence[str]) -> list[str]:
 NONE = "the model's [outcomes] declare none, or there is no prediction"
 
 
+def worst(verdicts: Sequence[GateVerdict]) -> GateVerdict:
+    """Return fail where any fails, pass where there are some and all pass, and else too few to say."""
+    if GateVerdict.FAIL in verdicts:
+        return GateVerdict.FAIL
+    return GateVerdict.PASS if set(verdicts) == {GateVerdict.PASS} else GateVerdict.TOO_FEW
+
+
 def _judge(
+    asked: GateQuestion,
     read: Population,
     told: Flags,
-    live: Floats,
-    new: Floats,
-    margin: float,
+    said: tuple[NDArray[Any], NDArray[Any]],
     slices: dict[str, Flags],
     excepted: Sequence[str],
-) -> GateReport | None:
+) -> list[GateReport]:
     """Weigh the rows by the log of draws, where reviewers drew them: they stand for all predictions of the time."""
     rows, weighting = np.flatnonzero(told), None
     if read.propensities is not None and read.drawn[read.within].any():
@@ -147,10 +163,14 @@ def _judge(
         if len(found.rows):
             rows, weighting = within[found.rows], found
     if not len(rows):
-        return None
+        return []
     parts = {name: inside[rows] for name, inside in slices.items()}
-    scores = (read.is_target[rows], live[rows], new[rows])
-    return judge(*scores, margin=margin, weighting=weighting, slices=parts, excepted=excepted)
+    live, new = (column[rows] for column in said)
+    terms: dict[str, Any] = {"margin": asked.margin, "weighting": weighting, "slices": parts, "excepted": excepted}
+    if asked.asked.labels:
+        truth = read.outcome.texts(rows)
+        return list(judge_labels(truth, live, new, **terms).values())
+    return [judge(read.is_target[rows], live.astype(np.float64), new.astype(np.float64), **terms)]
 
 
 def ask(engine: Engine, registry: Registry, asked: GateQuestion) -> GateAnswer:

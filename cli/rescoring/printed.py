@@ -53,9 +53,11 @@ def gate(asked: GateQuestion, found: GateAnswer) -> None:
     click.echo(f"{named} in the place of {asked.live.version}: {said}")
     for reason in [*found.reasons, *([f"excepted: {', '.join(found.excepted)}"] if found.excepted else [])]:
         click.echo(f"  {reason}")
-    if found.report is not None:
-        parts = {"all": found.report.overall, **found.report.slices}
-        columns = ["outcomes of", "outcomes", "target", "live", "new", "difference", "above", "below", "verdict"]
+    for report in [*([found.report] if found.report else []), *found.further]:
+        parts = {"all": report.overall, **report.slices}
+        counted = "right" if asked.asked.labels else "target"
+        columns = ["outcomes of", "outcomes", counted, "live", "new", "difference", "above", "below", "verdict"]
+        click.echo(f"\n{report.metric}")
         print_table(columns, [[name, *_figures(part)] for name, part in parts.items()])
 
 

@@ -1,5 +1,6 @@
 """Outcomes: report what became known about predictions, and list what was reported."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -55,15 +56,23 @@ async def add_outcomes(request: ApiRequest, services: Services, client: str | No
 async def store(services: Services, read: ReadOutcomes, caller: Caller) -> StoredOutcomes:
     """Store valid outcomes, and end the leases of their reviewers."""
     client, everyones = caller.client, caller.role is not Role.SUBMIT
-    async with services.engine.begin() as connection:
-        stored = await outcomes.add(connection, read.columns, client, everyones=everyones)
-        if caller.role in REVIEWERS:
-            await _end_leases(connection, read, client)
-    matched, several = await _matched(services, read, client, everyones=everyones)
+    # Which predictions they fit depends on no outcome, so PostgreSQL looks while it stores.
+    stored, (matched, several) = await asyncio.gather(
+        _stored(services, read, caller, everyones=everyones), _matched(services, read, client, everyones=everyones)
+    )
     count = len(read.columns["model"])
     return StoredOutcomes(
         stored=stored, repeated=count - stored, matched=matched, waiting=count - matched, several=several
     )
+
+
+async def _stored(services: Services, read: ReadOutcomes, caller: Caller, *, everyones: bool) -> int:
+    """Store them durably and return how many are new."""
+    async with services.engine.begin() as connection:
+        stored = await outcomes.add(connection, read.columns, caller.client, everyones=everyones)
+        if caller.role in REVIEWERS:
+            await _end_leases(connection, read, caller.client)
+    return stored
 
 
 def _places(read: ReadOutcomes, model: str, client: str | None, *, everyones: bool) -> tuple[Sequence[int], Given]:

@@ -80,8 +80,9 @@ async def latest_of(services: Services, name: str, latest: int) -> tuple[list[Ve
 async def promote(request: ApiRequest, services: Services, client: str | None) -> Response:
     """Make a version live, by default the one that was added last.
 
-    Where its model declares a target outcome, a version that the gate found worse is refused, and one of which it had
-    too little to say needs a reason: `millrace models gate` asks it. Slices that are `excepted` may be worse.
+    Where its model declares outcomes that its score or label is about, a version that the gate found worse is refused,
+    and one of which it had too little to say needs a reason: `millrace models gate` asks it. Slices that are `excepted`
+    may be worse.
     """
     name, by = await _model(request, services), client or ANONYMOUS
     return model_response(await make_live(services, name, await _body(request, services, Promotion), by))

@@ -96,7 +96,7 @@ def _decoded(spec: Spec, kind: str, body: bytes) -> list[Any]:
     """Decode the rows with the fast twin of the schema. Raises ValueError."""
     if kind == JSON:
         return wire.decoder(spec).decode(body)
-    return msgspec.json.Decoder(wire.row(spec)).decode_lines(body)
+    return wire.decoder(spec).decode_lines(body)
 
 
 def _values(spec: Spec, kind: str, body: bytes) -> list[Any]:

@@ -5,7 +5,6 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
@@ -33,7 +32,7 @@ async def read_one(request: ApiRequest, bodies: BodyReader, spec: Spec, manifest
     """Read one JSON object as a payload with one input. Raises RequestRefused."""
     body = await bodies.read_as(request, JSON)
     try:
-        row = msgspec.json.decode(body, type=wire.row(spec))
+        row = wire.decoder(spec).decode_one(body)
     except ValueError:
         value = parse_json(body)
         if not isinstance(value, dict):

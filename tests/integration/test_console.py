@@ -15,6 +15,7 @@ from sqlalchemy import Engine, make_url, text
 from store import keys
 from store.engine import connect
 from store.keys import Role
+from tests.artifacts import on_disk
 from tests.browsing import Browser, Page
 from tests.conftest import NewClient
 from tests.faults.proxy import Proxy
@@ -269,6 +270,8 @@ def test_a_form_scores_an_input_and_shows_the_commands_that_do_the_same(browser:
     form = {name: str(value) for name, value in REPORT.items()}
     page = Page(browser.post("/console/try/report_scorer", form).text)
     assert re.search(r"score ?0\.\d+", page.text)
+    figures = on_disk("report_scorer")[1].evaluation["model"]
+    assert f"did not see: roc auc {figures['roc_auc']:.3f}, average precision" in page.text, "how good the score is"
     (line,) = re.findall(r"-d '(\[.*?\])'", page.text)
     assert json.loads(line) == [REPORT]
     assert "from millrace_client import Client" in page.text

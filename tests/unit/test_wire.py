@@ -221,6 +221,15 @@ def test_validators_of_pydantics_are_refused_because_the_decoder_would_not_run_t
         wire.row(spec(Validated))
 
 
+@pytest.mark.parametrize("escaped", [b"\\u0000", b"\\\\u0000"])
+def test_pydantic_decides_of_whatever_may_be_a_nul(escaped: bytes) -> None:
+    row = json.dumps(GOOD | {"note": "?"}).encode().replace(b"?", escaped)
+    decoder = wire.decoder(EVERYTHING)
+    for decode, text in ((decoder.decode, b"[%s]" % row), (decoder.decode_one, row), (decoder.decode_lines, row)):
+        with pytest.raises(msgspec.ValidationError, match="NUL"):
+            decode(text)
+
+
 class TestPayloads:
     rows = st.lists(
         st.fixed_dictionaries(
