@@ -1,10 +1,9 @@
 """Tasks as the handler sees them: read, list. (submissions.py makes them.)"""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -16,8 +15,6 @@ from sqlalchemy import (
     Text,
     Uuid,
     bindparam,
-    cast,
-    func,
     select,
     text,
     true,
@@ -26,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause, TextualSelect
 from sqlalchemy.types import TypeEngine
 
-from store.states import PENDING, Status, status_in
+from store.states import Status
 from store.tables import tasks
 
 
@@ -54,10 +51,12 @@ def newest(
     before: UUID | None = None,
     client: str | None = None,
     limit: int,
+    ids_only: bool = False,
 ) -> tuple[TextualSelect, dict[str, Any]]:
     """Ask for tasks, newest first, from the one that follows `before` (a task id): return a statement and its values.
 
-    Times are the database's, `submitted_after` included, `submitted_before` not. With a client, only its own.
+    With `ids_only` it has the one column `task_id`, which the index alone answers. Times are
+    the database's, `submitted_after` included, `submitted_before` not. With a client, only its own.
 
     What is read grows with `limit`, and not with what is stored: an index has the newest of each model and state, of
     all or of one client, and the newest of these are the newest.
@@ -79,13 +78,15 @@ def newest(
     }
     needed = {name: value for name, value in given.items() if value is not None}
     needed |= {"statuses": [str(one) for one in ([status] if status else Status)], "limit": limit}
-    return _newest(models + _PAGE.format(own=own, asked=asked), tuple(needed)), needed
+    statement = models + (_IDS if ids_only else _PAGE).format(own=own, asked=asked)
+    return _newest(statement, tuple(needed), ids_only), needed
 
 
 @lru_cache(maxsize=64)
-def _newest(statement: str, parameters: tuple[str, ...]) -> TextualSelect:
+def _newest(statement: str, parameters: tuple[str, ...], ids_only: bool) -> TextualSelect:
     types = [bindparam(name, type_=_TYPES.get(name, Text())) for name in parameters]
-    return text(statement).bindparams(*types).columns(*_SUMMARY.selected_columns)
+    columns = list(_SUMMARY.selected_columns)
+    return text(statement).bindparams(*types).columns(*(columns[:1] if ids_only else columns))
 
 
 _SUBMITTED = "coalesce((SELECT submitted_at FROM tasks WHERE id = :before), :before_at)"
@@ -117,9 +118,7 @@ WITH RECURSIVE every (model) AS (
 )
 """
 
-_PAGE = """
-SELECT task.*
-FROM (
+_NEWEST = """
     SELECT newest.id, newest.submitted_at
     FROM models CROSS JOIN unnest(CAST(:statuses AS text[])) AS wanted (status) CROSS JOIN LATERAL (
         SELECT id, submitted_at FROM tasks
@@ -127,7 +126,11 @@ FROM (
         ORDER BY submitted_at DESC, id DESC LIMIT :limit
     ) AS newest
     ORDER BY newest.submitted_at DESC, newest.id DESC LIMIT :limit
-) AS page CROSS JOIN LATERAL (
+"""
+_IDS = f"SELECT id AS task_id FROM ({_NEWEST}) AS page"
+_PAGE = f"""
+SELECT task.*
+FROM ({_NEWEST}) AS page CROSS JOIN LATERAL (
     SELECT id AS task_id, status, model, model_version, n_inputs, submitted_at, started_at, finished_at, error, faults,
         client
     FROM tasks WHERE id = page.id LIMIT 1
@@ -162,68 +165,6 @@ async def page(connection: AsyncConnection, **wanted: Any) -> Sequence[Row[*tupl
     await connection.execute(text(f"SELECT set_config('statement_timeout', '{SECONDS}s', true)"))
     await connection.execute(BY_INDEX)
     return (await connection.execute(*newest(**wanted))).all()
-
-
-class QueueDepth(NamedTuple):
-    """How many tasks wait, their inputs, and the age of the oldest in seconds."""
-
-    tasks: int
-    inputs: int
-    oldest: float
-
-
-QueueDepths = Mapping[tuple[str, int], QueueDepth]
-"""By model and priority, where tasks wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionSnapshot:
-    """Which transactions a statement has seen (https://www.postgresql.org/docs/current/functions-info.html)."""
-
-    begin: int
-    """All before this one have ended."""
-    end: int
-    """This one and those after it have not."""
-    between: frozenset[int]
-    """Those between the two that have not."""
-
-    @classmethod
-    def parse(cls, snapshot: str) -> "TransactionSnapshot":
-        begin, end, between = snapshot.split(":")
-        return cls(int(begin), int(end), frozenset(map(int, filter(None, between.split(",")))))
-
-    def sees(self, transaction: int) -> bool:
-        """Return whether what this transaction has committed is in what the statement has read."""
-        return transaction < self.end and transaction not in self.between
-
-
-async def queue_depths(connection: AsyncConnection) -> tuple[QueueDepths, TransactionSnapshot]:
-    """Return what waits for a worker, and which transactions that takes into account."""
-    rows = (await connection.execute(_QUEUE_DEPTHS_SEEN)).all()
-    return by_queue(row[1:] for row in rows if row[1] is not None), TransactionSnapshot.parse(rows[0][0])
-
-
-QUEUE_DEPTHS = (
-    select(
-        tasks.c.model,
-        tasks.c.priority,
-        func.count().label("tasks"),
-        func.sum(tasks.c.n_inputs).label("inputs"),
-        func.extract("epoch", func.now() - func.min(tasks.c.submitted_at)).label("oldest"),
-    )
-    .where(text(status_in(PENDING)))
-    .group_by(tasks.c.model, tasks.c.priority)
-)
-
-
-_queues = QUEUE_DEPTHS.subquery()
-_seen = select(cast(func.pg_current_snapshot(), Text).label("snapshot")).subquery()
-_QUEUE_DEPTHS_SEEN = select(_seen, _queues).select_from(_seen.outerjoin(_queues, true()))
-
-
-def by_queue(rows: Iterable[Sequence[Any]]) -> QueueDepths:
-    """Return what QUEUE_DEPTHS answers by model and priority."""
-    return {(model, priority): QueueDepth(n, int(inputs), float(age)) for model, priority, n, inputs, age in rows}
 
 
 _SUMMARY = select(
