@@ -6,7 +6,10 @@ from store.engine import connect
 from store.states import SUCCESS
 
 BATCH = 1_000
-"""Inputs of a filled task. A tenth of the predictions are of tasks with one input, so there are many tasks as well."""
+"""Inputs of a filled task, unless it has one."""
+
+SINGLES = 0.1
+"""Of the predictions, how many are of tasks with one input, so that there are many tasks as well."""
 
 STEP = 1_000_000
 """Predictions in one transaction."""
@@ -38,12 +41,13 @@ FROM identified CROSS JOIN LATERAL generate_series(0, size - 1) AS position
 """)  # noqa: S608 - a constant
 
 
-def fill(database_url: str, predictions: int) -> None:
-    """Store so many predictions (in steps of a million) with their tasks, and let PostgreSQL look at them."""
+def fill(database_url: str, predictions: int, tasks: int | None = None) -> None:
+    """Store so many predictions (in steps of a million) of about so many tasks, and let PostgreSQL look at them."""
+    singles = SINGLES if tasks is None else (tasks - predictions / BATCH) / (predictions * (1 - 1 / BATCH))
     engine = connect(database_url)
     for first in range(0, predictions, STEP):
         size = min(STEP, predictions - first)
-        batches = size * 9 // 10 // BATCH
+        batches = round(size * (1 - singles)) // BATCH
         given = {"first": first, "singles": size - batches * BATCH, "batch": BATCH, "batches": batches}
         with engine.begin() as connection:
             connection.execute(_TASKS, given)
