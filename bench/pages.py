@@ -9,50 +9,16 @@ from urllib.parse import urlencode
 import httpx2
 from sqlalchemy import Engine, text
 
-from bench.filling import fill
+from bench.filling import fill, fill_week
 from bench.site import Servers, millrace
 from bench.studies import StudyRow, Tell
 from store.engine import connect
 from store.job_tables import JobKind
-from store.states import FAILURE, REVOKED, SUCCESS
-from store.task_events import TaskEvent
+from store.states import FAILURE, SUCCESS
 
 MODEL = "report_scorer"
-RECENT = 200_000
-"""Tasks of the last week, of clients, in every state that a task can stay in; what is older has succeeded long ago."""
-
-CLIENTS, KEYS = 50, 20_000
 WANTED = 300.0
 """Milliseconds that a page may take."""
-
-_STATUS = f"CASE WHEN n % 10 = 0 THEN '{FAILURE}' WHEN n % 25 = 1 THEN '{REVOKED}' ELSE '{SUCCESS}' END"
-_RECENT = text(f"""
-WITH made AS MATERIALIZED (
-    SELECT n, uuidv7(-at) AS id, now() - at AS at, {_STATUS} AS status
-    FROM generate_series(1, :count) AS n CROSS JOIN LATERAL (
-        SELECT (:count - n) * interval '7 days' / :count AS at
-    ) AS moments
-), tasks_made AS (
-    INSERT INTO tasks (id, model, model_version, status, attempt, n_inputs, submitted_at, published_at, started_at,
-                       finished_at, client, error)
-    SELECT id, '{MODEL}', '1.0.0', status, 1, 1, at, at, at, at, 'client-' || n % {CLIENTS},
-        CASE status WHEN '{FAILURE}' THEN 'the model has failed' END
-    FROM made
-), events_made AS (
-    INSERT INTO task_events (event, at, by, task_id, n_tasks)
-    SELECT '{TaskEvent.REPLAYED}', at, 'somebody', id, 1 FROM made WHERE status = '{FAILURE}'
-), outcomes_made AS (
-    INSERT INTO outcomes (model, task_id, position, outcome, decided_at, reviewer, everyones)
-    SELECT '{MODEL}', id, 0, CASE WHEN n % 4 = 1 THEN 'abuse' ELSE 'not_abuse' END, at + interval '1 minute',
-        'reviewer-' || n % 5, true
-    FROM made WHERE status = '{SUCCESS}' AND n % 3 = 1
-)
-INSERT INTO report_scores (task_id, position, abuse_type, report_text_len, profile_rating, popularity,
-                           lifetime_matches_created, report_id, score, model_version, scored_at)
-SELECT id, 0, CASE WHEN n % 3 = 0 THEN 'PRF' ELSE 'MSG' END, n % 300, n % 50 / 10.0, n % 6, n % 90,
-    'r-' || n % {KEYS}, n % 9973 / 9973.0, '1.0.0', at
-FROM made WHERE status = '{SUCCESS}'
-""")  # noqa: S608 - constants
 
 
 def pages(servers: Servers, predictions: int, tasks: int, times: int, tell: Tell) -> Iterator[StudyRow]:
@@ -61,13 +27,7 @@ def pages(servers: Servers, predictions: int, tasks: int, times: int, tell: Tell
     def prepare(url: str) -> None:
         begin = time.monotonic()
         fill(url, predictions, tasks)
-        engine = connect(url)
-        with engine.begin() as connection:
-            connection.execute(_RECENT, {"count": RECENT})
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE"))
-            connection.execute(text("CHECKPOINT"))
-        engine.dispose()
+        fill_week(url)
         tell(f"{predictions:,} predictions of {tasks:,} tasks stored in {time.monotonic() - begin:.0f} s")
 
     with millrace(servers, "pages", prepare) as site, httpx2.Client(timeout=60) as browser:
