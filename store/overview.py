@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, select
 
 from store.models import LIVE_MODELS
-from store.queue_depths import QUEUE_DEPTHS, QueueDepths, by_queue
 from store.states import Status
 from store.tables import tasks
+from store.tasks import QUEUE_DEPTHS, QueueDepths, by_queue
 from store.webhook_tables import event_webhooks, webhooks
 from store.workers import LISTED, UNLOADED
 

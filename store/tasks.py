@@ -1,29 +1,18 @@
 """Tasks as the handler sees them: read, list. (submissions.py makes them.)"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    DateTime,
-    Integer,
-    Row,
-    Select,
-    Text,
-    Uuid,
-    bindparam,
-    select,
-    text,
-    true,
-)
+from sqlalchemy import ARRAY, DateTime, Integer, Row, Select, Text, Uuid, bindparam, cast, func, select, text, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause, TextualSelect
 from sqlalchemy.types import TypeEngine
 
-from store.states import Status
+from store.states import PENDING, Status, status_in
 from store.tables import tasks
 
 
@@ -55,8 +44,8 @@ def newest(
 ) -> tuple[TextualSelect, dict[str, Any]]:
     """Ask for tasks, newest first, from the one that follows `before` (a task id): return a statement and its values.
 
-    With `ids_only` it has the one column `task_id`, which the index alone answers. Times are
-    the database's, `submitted_after` included, `submitted_before` not. With a client, only its own.
+    Times are the database's, `submitted_after` included, `submitted_before` not. With a client, only its own. With
+    `ids_only` the statement has the one column `task_id`, which the index alone answers.
 
     What is read grows with `limit`, and not with what is stored: an index has the newest of each model and state, of
     all or of one client, and the newest of these are the newest.
@@ -165,6 +154,68 @@ async def page(connection: AsyncConnection, **wanted: Any) -> Sequence[Row[*tupl
     await connection.execute(text(f"SELECT set_config('statement_timeout', '{SECONDS}s', true)"))
     await connection.execute(BY_INDEX)
     return (await connection.execute(*newest(**wanted))).all()
+
+
+class QueueDepth(NamedTuple):
+    """How many tasks wait, their inputs, and the age of the oldest in seconds."""
+
+    tasks: int
+    inputs: int
+    oldest: float
+
+
+QueueDepths = Mapping[tuple[str, int], QueueDepth]
+"""By model and priority, where tasks wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionSnapshot:
+    """Which transactions a statement has seen (https://www.postgresql.org/docs/current/functions-info.html)."""
+
+    begin: int
+    """All before this one have ended."""
+    end: int
+    """This one and those after it have not."""
+    between: frozenset[int]
+    """Those between the two that have not."""
+
+    @classmethod
+    def parse(cls, snapshot: str) -> "TransactionSnapshot":
+        begin, end, between = snapshot.split(":")
+        return cls(int(begin), int(end), frozenset(map(int, filter(None, between.split(",")))))
+
+    def sees(self, transaction: int) -> bool:
+        """Return whether what this transaction has committed is in what the statement has read."""
+        return transaction < self.end and transaction not in self.between
+
+
+async def queue_depths(connection: AsyncConnection) -> tuple[QueueDepths, TransactionSnapshot]:
+    """Return what waits for a worker, and which transactions that takes into account."""
+    rows = (await connection.execute(_QUEUE_DEPTHS_SEEN)).all()
+    return by_queue(row[1:] for row in rows if row[1] is not None), TransactionSnapshot.parse(rows[0][0])
+
+
+QUEUE_DEPTHS = (
+    select(
+        tasks.c.model,
+        tasks.c.priority,
+        func.count().label("tasks"),
+        func.sum(tasks.c.n_inputs).label("inputs"),
+        func.extract("epoch", func.now() - func.min(tasks.c.submitted_at)).label("oldest"),
+    )
+    .where(text(status_in(PENDING)))
+    .group_by(tasks.c.model, tasks.c.priority)
+)
+
+
+_queues = QUEUE_DEPTHS.subquery()
+_seen = select(cast(func.pg_current_snapshot(), Text).label("snapshot")).subquery()
+_QUEUE_DEPTHS_SEEN = select(_seen, _queues).select_from(_seen.outerjoin(_queues, true()))
+
+
+def by_queue(rows: Iterable[Sequence[Any]]) -> QueueDepths:
+    """Return what QUEUE_DEPTHS answers by model and priority."""
+    return {(model, priority): QueueDepth(n, int(inputs), float(age)) for model, priority, n, inputs, age in rows}
 
 
 _SUMMARY = select(

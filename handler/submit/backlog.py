@@ -16,9 +16,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handler.problems import ProblemKind, RequestRefused
-from store import queue_depths, workers
+from store import tasks, workers
 from store.engine import single
-from store.queue_depths import QueueDepths, TransactionSnapshot
+from store.tasks import QueueDepths, TransactionSnapshot
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +107,7 @@ class Backlog:
             before = len(self._since)
             try:
                 async with self._engine.connect() as connection:
-                    queues, snapshot = await queue_depths.measure(connection)
+                    queues, snapshot = await tasks.queue_depths(connection)
                     processes = await workers.by_model(connection)
                 self.sample = BacklogSample(monotonic(), queues, snapshot, processes)
                 self._seen(queues)
