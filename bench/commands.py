@@ -13,12 +13,14 @@ from bench.load_commands import run_published, run_schedule, saturate
 from bench.schedule_commands import FILE, make_schedule, replay
 from bench.study_commands import (
     aged,
+    consoles,
     files,
     growth,
     memory,
     outcomes,
     overload,
     overtaking,
+    pages,
     promotions,
     rescoring,
     retention,
@@ -66,6 +68,8 @@ studies = (
     tables,
     retention,
     outcomes,
+    pages,
+    consoles,
 )
 for command in (*loads, *studies):
     bench.add_command(command)

@@ -8,8 +8,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from bench import consoles as console_study
 from bench import files as file_study
 from bench import outcome_reports as outcome_study
+from bench import pages as page_study
 from bench import promotions as promotion_study
 from bench import rescoring as rescoring_study
 from bench import retention as retention_study
@@ -140,6 +142,27 @@ def outcomes(predictions: int, rows: int) -> None:
     """Report outcomes, by requests and by a file, and lease predictions: how long, and in how much memory."""
     with servers() as own:
         _print(outcome_study.outcomes(own, predictions, rows, _tell))
+
+
+@click.command()
+@click.option("--count", default=10, show_default=True, help="of consoles")
+@click.option("--rate", default=300.0, show_default=True, help="single reports a second, for the latency")
+@click.option("--rounds", default=8, show_default=True)
+@click.option("--seconds", default=5.0, show_default=True, help="of each load")
+def consoles(count: int, rate: float, rounds: int, seconds: float) -> None:
+    """Compare the path with consoles open and without, alternately: what it scores, and how fast it accepts."""
+    with servers() as own:
+        _print(console_study.consoles(own, count, rate, rounds, seconds, _tell))
+
+
+@click.command()
+@click.option("--predictions", default=50_000_000, show_default=True, help="stored beforehand")
+@click.option("--tasks", default=10_000_000, show_default=True, help="whose predictions these are")
+@click.option("--times", default=20, show_default=True, help="that each page is asked for")
+def pages(predictions: int, tasks: int, times: int) -> None:
+    """Measure the handler's time for each page of the console, with very much stored (50 million: 20 GB)."""
+    with servers() as own:
+        _print(page_study.pages(own, predictions, tasks, times, _tell))
 
 
 def _print(rows: Iterable[studies.StudyRow]) -> None:

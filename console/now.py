@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from functools import partial
 from time import monotonic
 
 from starlette.responses import RedirectResponse, Response
@@ -65,8 +66,9 @@ async def now(visit: Visit) -> Response:
 
 
 async def live_now(visit: Visit) -> Response:
-    """Keep the first page up to date."""
-    return await live.respond(visit, lambda: _part(visit))
+    """Keep the first page up to date: what it shows is drawn once a tick for all who see the same."""
+    sees = ("now", visit.root, visit.caller.masked, visit.caller.confined_to is None)
+    return await live.respond(visit, lambda: visit.console.shared.get(sees, partial(_part, visit)))
 
 
 async def _part(visit: Visit) -> Part:

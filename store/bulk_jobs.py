@@ -1,6 +1,6 @@
 """Jobs that replay or cancel the tasks of a filter: choose the tasks, then change them, some in each transaction.
 
-The tasks are chosen once, when the job is made, and each is looked at once: the row that names it goes with its change.
+The tasks are chosen once, when the job is made, and each is looked at once: its id goes with its change.
 A task that the filter no longer fits by then is left alone.
 """
 
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, insert, literal, select, text
+from sqlalchemy import Connection, Row, func, insert, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import task_events, transitions
@@ -21,6 +21,9 @@ from store.tasks import BY_INDEX, newest
 _MAKE = text("INSERT INTO bulk_jobs (job_id, filter, task_limit) VALUES (:job_id, CAST(:filter AS jsonb), :task_limit)")
 _CHOSEN = text("UPDATE bulk_jobs SET n_chosen = :n, chosen_at = clock_timestamp() WHERE job_id = :job_id")
 
+TOGETHER = 100
+"""Ids of a row: as many as PostgreSQL keeps in the row itself, which is faster than what it compresses beside it."""
+
 
 async def choose(
     connection: AsyncConnection, job_id: UUID, actor: Actor, stated: Mapping[str, Any], limit: int, **wanted: Any
@@ -28,9 +31,14 @@ async def choose(
     """Choose the newest tasks that `newest` would list for a job that was just made; `stated` is the filter in JSON."""
     await connection.execute(_MAKE, {"job_id": job_id, "filter": json.dumps(stated), "task_limit": limit})
     await connection.execute(BY_INDEX)
-    statement, values = newest(**wanted, limit=limit)
-    found = select(literal(job_id), statement.subquery().c.task_id)
-    n = (await connection.execute(insert(bulk_tasks).from_select(["job_id", "task_id"], found), values)).rowcount
+    statement, values = newest(**wanted, limit=limit, ids_only=True)
+    found = statement.subquery()
+    number = ((func.row_number().over() - 1) // TOGETHER).label("number")
+    placed = select(found.c.task_id, number).subquery()
+    rows = select(literal(job_id), placed.c.number, func.array_agg(placed.c.task_id)).group_by(placed.c.number)
+    keep = insert(bulk_tasks).from_select(["job_id", "number", "task_ids"], rows)
+    kept = await connection.execute(keep.returning(func.cardinality(bulk_tasks.c.task_ids)), values)
+    n = sum(kept.scalars())
     await connection.execute(_CHOSEN, {"job_id": job_id, "n": n})
     await connection.run_sync(
         lambda sync: task_events.note_many(sync, TaskEvent.BEGUN, actor, n, job_id=job_id, filter_=stated)
@@ -71,7 +79,17 @@ _BEGIN = text("""
 SELECT id, kind, client, filter ->> 'status' AS status, chosen_at FROM jobs JOIN bulk_jobs ON job_id = id
 WHERE id = :id AND finished_at IS NULL AND closed_at IS NULL FOR UPDATE OF jobs SKIP LOCKED
 """)
-_NEXT = text("SELECT task_id FROM bulk_tasks WHERE job_id = :id ORDER BY task_id LIMIT :limit")
+_TAKE = text("""
+DELETE FROM bulk_tasks WHERE job_id = :id AND number IN (
+    SELECT number FROM bulk_tasks WHERE job_id = :id ORDER BY number DESC LIMIT :rows
+) RETURNING number, task_ids
+""")
+_PUT_BACK = text("""
+INSERT INTO bulk_tasks (job_id, number, task_ids)
+SELECT :id, coalesce(CAST(:number AS int), (SELECT least(min(number), 0) - 1 FROM bulk_tasks WHERE job_id = :id)),
+    CAST(:task_ids AS uuid[])
+""")
+_LEFT = text("SELECT EXISTS (SELECT FROM bulk_tasks WHERE job_id = :id)")
 
 # Never waited for: a task that somebody else has locked is looked at in a later step. What is locked stays as it is.
 _LOCK = text("""
@@ -79,7 +97,6 @@ SELECT id, status = :status AND coalesce(finished_at <= :chosen_at, true) AS fit
 FROM tasks WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 """)
 _THERE = text("SELECT id FROM tasks WHERE id = ANY(:ids)")
-_LOOKED_AT = text("DELETE FROM bulk_tasks WHERE job_id = :id AND task_id = ANY(:ids)")
 _COUNT = text("""
 UPDATE bulk_jobs SET n_changed = n_changed + :changed, n_left_alone = n_left_alone + :left_alone WHERE job_id = :id
 """)
@@ -99,14 +116,27 @@ def advance(connection: Connection, job_id: UUID, *, limit: int) -> dict[UUID, b
     job = connection.execute(_BEGIN, {"id": job_id}).one_or_none()
     if job is None:  # it was cancelled
         return {}
-    ids = list(connection.execute(_NEXT, {"id": job_id, "limit": limit}).scalars())
+    ids = _take(connection, job_id, limit)
     looked_at, changed = _change(connection, job, ids) if ids else ([], set())
-    connection.execute(_LOOKED_AT, {"id": job_id, "ids": looked_at})
+    locked = set(ids).difference(looked_at)
+    if locked:
+        connection.execute(_PUT_BACK, {"id": job_id, "number": None, "task_ids": sorted(locked, reverse=True)})
     left_alone = len(looked_at) - len(changed)
     connection.execute(_COUNT, {"id": job_id, "changed": len(changed), "left_alone": left_alone})
-    if len(ids) < limit and len(looked_at) == len(ids):
+    if not connection.scalar(_LEFT, {"id": job_id}):
         connection.execute(_CLOSE, {"id": job_id})
     return {task_id: task_id in changed for task_id in looked_at}
+
+
+def _take(connection: Connection, job_id: UUID, limit: int) -> list[UUID]:
+    """Return what is next, the oldest first, and have the job forget it. The rows of a job have the newest first."""
+    taken = connection.execute(_TAKE, {"id": job_id, "rows": limit // TOGETHER + 2})  # the first may have few
+    rows = sorted(taken, key=lambda row: int(row.number), reverse=True)
+    ids = [task_id for row in rows for task_id in reversed(row.task_ids)]
+    if len(ids) > limit:
+        rest = ids[limit:]
+        connection.execute(_PUT_BACK, {"id": job_id, "number": rows[-1].number, "task_ids": rest[::-1]})
+    return ids[:limit]
 
 
 def _change(connection: Connection, job: Row[Any], ids: list[UUID]) -> tuple[list[UUID], set[UUID]]:

@@ -144,7 +144,13 @@ bulk_tasks = Table(
     "bulk_tasks",
     metadata,
     Column("job_id", Uuid, ForeignKey("bulk_jobs.job_id", ondelete="CASCADE"), primary_key=True, comment="the job"),
-    Column("task_id", Uuid, primary_key=True, comment="a task that it chose and has not looked at yet"),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="the highest is next: it has the oldest"),
+    Column(
+        "task_ids",
+        ARRAY(Uuid),
+        nullable=False,
+        comment="tasks that it chose and has not looked at yet, the newest first",
+    ),
     info=ANALYST_READS | app_may("SELECT", "INSERT", "DELETE"),
     comment="What a job of kind replay or cancel has still to do",
 )

@@ -21,7 +21,7 @@ _BITS = {Integer: 32, BigInteger: 64}
 async def count(connection: AsyncConnection, **wanted: Any) -> int:
     """Return how many tasks `newest` would list: at most its `limit`."""
     await _begin(connection)
-    statement, values = newest(**wanted)
+    statement, values = newest(**wanted, ids_only=True)
     return await connection.scalar(select(func.count()).select_from(statement.subquery()), values) or 0
 
 

@@ -7,21 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    DateTime,
-    Integer,
-    Row,
-    Select,
-    Text,
-    Uuid,
-    bindparam,
-    cast,
-    func,
-    select,
-    text,
-    true,
-)
+from sqlalchemy import ARRAY, DateTime, Integer, Row, Select, Text, Uuid, bindparam, cast, func, select, text, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause, TextualSelect
 from sqlalchemy.types import TypeEngine
@@ -54,10 +40,12 @@ def newest(
     before: UUID | None = None,
     client: str | None = None,
     limit: int,
+    ids_only: bool = False,
 ) -> tuple[TextualSelect, dict[str, Any]]:
     """Ask for tasks, newest first, from the one that follows `before` (a task id): return a statement and its values.
 
-    Times are the database's, `submitted_after` included, `submitted_before` not. With a client, only its own.
+    Times are the database's, `submitted_after` included, `submitted_before` not. With a client, only its own. With
+    `ids_only` the statement has the one column `task_id`, which the index alone answers.
 
     What is read grows with `limit`, and not with what is stored: an index has the newest of each model and state, of
     all or of one client, and the newest of these are the newest.
@@ -79,13 +67,15 @@ def newest(
     }
     needed = {name: value for name, value in given.items() if value is not None}
     needed |= {"statuses": [str(one) for one in ([status] if status else Status)], "limit": limit}
-    return _newest(models + _PAGE.format(own=own, asked=asked), tuple(needed)), needed
+    statement = models + (_IDS if ids_only else _PAGE).format(own=own, asked=asked)
+    return _newest(statement, tuple(needed), ids_only), needed
 
 
 @lru_cache(maxsize=64)
-def _newest(statement: str, parameters: tuple[str, ...]) -> TextualSelect:
+def _newest(statement: str, parameters: tuple[str, ...], ids_only: bool) -> TextualSelect:
     types = [bindparam(name, type_=_TYPES.get(name, Text())) for name in parameters]
-    return text(statement).bindparams(*types).columns(*_SUMMARY.selected_columns)
+    columns = list(_SUMMARY.selected_columns)
+    return text(statement).bindparams(*types).columns(*(columns[:1] if ids_only else columns))
 
 
 _SUBMITTED = "coalesce((SELECT submitted_at FROM tasks WHERE id = :before), :before_at)"
@@ -117,9 +107,7 @@ WITH RECURSIVE every (model) AS (
 )
 """
 
-_PAGE = """
-SELECT task.*
-FROM (
+_NEWEST = """
     SELECT newest.id, newest.submitted_at
     FROM models CROSS JOIN unnest(CAST(:statuses AS text[])) AS wanted (status) CROSS JOIN LATERAL (
         SELECT id, submitted_at FROM tasks
@@ -127,7 +115,11 @@ FROM (
         ORDER BY submitted_at DESC, id DESC LIMIT :limit
     ) AS newest
     ORDER BY newest.submitted_at DESC, newest.id DESC LIMIT :limit
-) AS page CROSS JOIN LATERAL (
+"""
+_IDS = f"SELECT id AS task_id FROM ({_NEWEST}) AS page"
+_PAGE = f"""
+SELECT task.*
+FROM ({_NEWEST}) AS page CROSS JOIN LATERAL (
     SELECT id AS task_id, status, model, model_version, n_inputs, submitted_at, started_at, finished_at, error, faults,
         client
     FROM tasks WHERE id = page.id LIMIT 1

@@ -18,7 +18,7 @@ from store.states import FAILURE, PENDING, STARTED, Status
 from store.task_events import client_as_actor
 
 LIMIT = 100_000
-"""Tasks that one job chooses at most, within the request that makes it: so many take 1.6 s of a core."""
+"""Tasks that one job chooses at most, within the request that makes it: PostgreSQL takes 0.1 s for so many."""
 
 STATUSES: dict[JobKind, tuple[Status, ...]] = {JobKind.REPLAY: (FAILURE,), JobKind.CANCEL: (PENDING, STARTED)}
 

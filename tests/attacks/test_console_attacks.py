@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from sqlalchemy import Engine, text
+from uuid_utils.compat import uuid7
 
 from console.page import own_path
 from console.session import LASTS
@@ -157,6 +158,24 @@ def test_masked_roles_see_no_keys_and_cannot_look_for_one(sign_in: SignIn) -> No
     assert "masked-1" not in seen.html
     assert "not shown to the role read" in seen.text
     assert reader.get("/console/tasks?model=report_scorer&key=masked-1").status_code == 403
+
+
+def test_who_sees_less_gets_no_live_part_that_was_drawn_for_who_sees_more(
+    sign_in: SignIn, closed_engine: Engine
+) -> None:
+    insert = """INSERT INTO tasks (id, model, status, n_inputs, finished_at, error)
+        VALUES (:id, 'report_scorer', 'FAILURE', 1, now(), 'refused: quotes-an-input')"""
+    with closed_engine.begin() as connection:
+        connection.execute(text(insert), {"id": (failed := uuid7())})
+    everything, masked, own = sign_in(Role.ADMIN), sign_in(Role.READ), sign_in(Role.SUBMIT)
+    eventually(lambda: "quotes-an-input" in everything.get("/console/live/now").text)
+    for _ in range(3):
+        assert "quotes-an-input" in everything.get("/console/live/now").text
+        assert "quotes-an-input" not in masked.get("/console/live/now").text
+        assert str(failed) not in own.get("/console/live/now").text
+    assert str(failed) in masked.get("/console/live/now").text
+    with closed_engine.begin() as connection:
+        connection.execute(text("DELETE FROM tasks WHERE id = :id"), {"id": failed})
 
 
 def test_a_session_ends_with_its_key_and_after_its_time(closed: Platform, closed_engine: Engine) -> None:

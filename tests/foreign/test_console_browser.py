@@ -22,6 +22,13 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 HOSTILE = "\"'><img src=x onerror=alert(1)></title><script>alert(1)</script>"
 
 
+def chromium() -> str:
+    """Return the browser's program; skip where it is not installed."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    return CHROMIUM
+
+
 def explained(database_url: str) -> None:
     done = CliRunner().invoke(
         explain, ["report_scorer"], env={"DATABASE_URL": database_url}, help_option_names=["-h", "--help"]
@@ -31,9 +38,7 @@ def explained(database_url: str) -> None:
 
 def looked_at(url: str, folder: Path, task: str, image: str, *key: str) -> list[str]:
     """Return what a look at every page has found wrong. The screenshots stay in `folder`."""
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    said = run("node", HERE / "console.mjs", url, CHROMIUM, folder, task, image, *key)
+    said = run("node", HERE / "console.mjs", url, chromium(), folder, task, image, *key)
     found: list[str] = json.loads(said.splitlines()[-1])["wrong"]
     return found
 
