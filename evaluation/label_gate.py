@@ -5,14 +5,16 @@ row; a paired bootstrap gives the same standard errors, as the tests show, in so
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.gate import Comparison, GateReport, compared, judged
+from evaluation.gate import ERROR, LEAST, Comparison, GateReport, compared, judged
 from evaluation.labels import accuracy_of, macro_f1_of
 from evaluation.linear import Flags, Floats
+from evaluation.verdict import GateVerdict
 from evaluation.weighting import Weighting
 
 LabelCodes = NDArray[np.intp]
@@ -34,7 +36,8 @@ def judge_labels(
     """Compare two versions' labels of the same rows: a report for accuracy and one for macro F1.
 
     Verdicts, slices and exceptions are those of `gate.judge`. Macro F1 is the mean over labels, so a label with few
-    outcomes moves it as much as any other: it is too few to say where the rarest true label has less than LEAST.
+    outcomes moves it as much as any other: it is too few to say where the rarest true label has less than LEAST. Where
+    the versions differ in less than LEAST rows, it passes if even all that may have gone wrong is within the margin.
     Raises ValueError where the margin is not above 0 or the lengths differ.
     """
     columns = [np.asarray(column) for column in (truth, live, new)]
@@ -64,7 +67,22 @@ def _compare(
     if metric == "macro_f1":
         scarce = min((_outcomes_of(label, rows[0], inside, weighting) for label in np.unique(truth)), default=0.0)
     right = int((truth == live).sum())
-    return compared(len(truth), right, was, now, scarce, inside, margin, weighting)
+    found = compared(len(truth), right, was, now, scarce, inside, margin, weighting)
+    lost = int(((truth == live) & (truth != new)).sum())
+    if found.verdict is GateVerdict.PASS and int((live != new).sum()) < LEAST and most_of(lost, scarce) >= margin:
+        return replace(found, verdict=GateVerdict.TOO_FEW)
+    return found
+
+
+def most_of(events: int, rows: float) -> float:
+    """Return the share of rows that so few events leave possible: one-sided, with an error of ERROR, after Poisson.
+
+    Where two versions differ in a few rows only, the normal distribution promises too much: without one such row its
+    standard error is 0. (Garwood, Biometrika 1936.)
+    """
+    from scipy.special import gammaincinv  # takes a while to import
+
+    return float(gammaincinv(events + 1, 1 - ERROR)) / rows
 
 
 def _outcomes_of(label: int, truth: LabelCodes, inside: Flags, weighting: Weighting | None) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.linear import Estimate, Figure, Floats, effective_rows, share_interval
+from evaluation.linear import Estimate, Figure, Flags, Floats, effective_rows, share_interval
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,19 @@ def accuracy_of(truth: ArrayLike, guess: ArrayLike, weight: Floats) -> Estimate:
 
 
 def macro_f1_of(truth: ArrayLike, guess: ArrayLike, weight: Floats) -> Estimate:
-    """Return macro F1 over the labels that were guessed or true, with each row's influence on it. NaN without rows."""
+    """Return macro F1 over the labels that are true, with each row's influence on it. NaN without rows.
+
+    Two versions are compared by the same labels then. A label that one of them guesses and that is never true would
+    count for it as an F1 of 0 without a spread.
+    """
     columns = np.asarray(truth), np.asarray(guess)
     if not len(columns[0]):
         return _estimate(np.nan, weight, weight)
     labels, codes = np.unique(np.concatenate(columns), return_inverse=True)
     true, guessed = codes[: len(columns[0])], codes[len(columns[0]) :]
     counts = _confusion(true, guessed, weight, len(labels))
-    each = _f1(counts)
-    return _estimate(float(each.mean()), _f1_influence(counts, each, true, guessed), weight)
+    each, kept = _f1(counts), np.bincount(true, minlength=len(labels)) > 0
+    return _estimate(float(each[kept].mean()), _f1_influence(counts, each, true, guessed, kept), weight)
 
 
 def _estimate(value: float, influence: Floats, weight: Floats) -> Estimate:
@@ -84,12 +88,18 @@ def _f1(counts: Floats) -> Floats:
     return f1
 
 
-def _f1_influence(counts: Floats, f1: Floats, true: NDArray[np.intp], guessed: NDArray[np.intp]) -> Floats:
-    """Return φ of each row: of the ratio 2·TP / S, (2·[right] - F1·[true] - F1·[guessed]) / S; the mean over labels."""
+def _f1_influence(
+    counts: Floats, f1: Floats, true: NDArray[np.intp], guessed: NDArray[np.intp], kept: Flags | None = None
+) -> Floats:
+    """Return φ of each row: of the ratio 2·TP / S, (2·[right] - F1·[true] - F1·[guessed]) / S; the mean over labels.
+
+    The mean is over the labels that are `kept`, each of which must be true of a row; by default all.
+    """
+    kept = np.ones(len(f1), bool) if kept is None else kept
     sums = counts.sum(axis=0) + counts.sum(axis=1)
-    loss = -f1 / sums
+    loss = np.where(kept, -f1 / sums, 0.0)
     hit = np.where(true == guessed, 2 / sums[true], 0.0)
-    influence: Floats = (hit + loss[true] + loss[guessed]) / len(f1)
+    influence: Floats = (hit + loss[true] + loss[guessed]) / kept.sum()
     return influence
 
 

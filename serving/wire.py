@@ -8,6 +8,7 @@ The spec's pydantic model is the authority. The msgspec structure made from it h
 everything that pydantic refuses. Where it refuses more, pydantic decides and says why.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
@@ -57,6 +58,10 @@ class RowsDecoder:
         _refuse_nul(array)
         return self._many.decode(array)
 
+    def decode_stored(self, array: bytes) -> list[Any]:
+        """Decode what was validated when it was stored."""
+        return self._many.decode(array)
+
     def decode_one(self, value: bytes) -> Any:
         _refuse_nul(value)
         return self._one.decode(value)
@@ -72,9 +77,12 @@ def decoder(spec: Spec) -> RowsDecoder:
     return RowsDecoder(spec)
 
 
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
 def _refuse_nul(text: bytes) -> None:
-    """Raise for the only form that a NUL has in JSON, and for a backslash before u0000, of which pydantic decides."""
-    if rb"\u0000" in text:
+    """Raise for the only form that a NUL has in JSON, which is no backslash before u0000."""
+    if rb"\u0000" in text and _NUL.search(text):
         raise msgspec.ValidationError("a text holds a NUL")
 
 
@@ -150,7 +158,7 @@ def unpack(spec: Spec, payloads: Iterable[bytes]) -> Columns:
     rows: list[Any] = []
     for payload in map(_content, payloads):
         if not payload.startswith(b"{"):  # an array, stored as it came, may begin with blanks
-            rows += decoder(spec).decode(payload)
+            rows += decoder(spec).decode_stored(payload)
             continue
         if rows:
             parts.append(columns(spec, rows))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult, TextClause, text
+from sqlalchemy.exc import DBAPIError
 
 PLAN_SECONDS = 5.0
 """For so long a plan is kept. The best one changes with the tables: the plan of an idle moment reads all that waits."""
@@ -49,7 +50,11 @@ class PreparedStatement:
         name = f"statement_{next(_numbers)}"
         prepare = f"PREPARE {name} ({self._types}) AS {self._definition}"
         execute = f"EXECUTE {name} ({self._values})"
-        result = connection.execute(text(f"{forget}{prepare}; {execute}"), values)
+        try:
+            result = connection.execute(text(f"{forget}{prepare}; {execute}"), values)
+        except DBAPIError:
+            connection.invalidate()  # it may keep a statement of this name, of which nobody knows
+            raise
         plans[self] = KeptPlan(name, text(execute), monotonic())
         return result
 

@@ -203,8 +203,8 @@ def cancel_these(connection: Connection, task_ids: Sequence[UUID], client: str |
 
 def cancel_job(connection: Connection, job_id: UUID, client: str | None) -> set[UUID]:
     """Cancel the tasks of a job that have not ended, and return their ids."""
-    part_of_it = "id IN (SELECT task_id FROM job_parts WHERE job_id = :id)"
-    return _cancel_all(connection, part_of_it, {"id": job_id, "client": client})
+    parts = "SELECT id FROM tasks JOIN job_parts ON id = task_id WHERE job_id = :id ORDER BY id FOR UPDATE OF tasks"
+    return _cancel_all(connection, f"id IN ({parts})", {"id": job_id, "client": client})
 
 
 def _cancel_all(connection: Connection, which: str, values: Mapping[str, Any]) -> set[UUID]:

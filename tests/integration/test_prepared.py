@@ -63,6 +63,7 @@ def test_a_failure_leaves_nothing_that_a_later_execution_stumbles_over(
     for _ in range(2):
         with pytest.raises(DBAPIError, match="division by zero"), watched.begin() as connection:
             fetch.execute(connection, more=1)
+        assert kept(watched) == {}
     with engine.begin() as connection:
         connection.execute(text("UPDATE numbers SET number = 5"))
     for more in (1, 2):

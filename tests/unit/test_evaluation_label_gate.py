@@ -43,9 +43,38 @@ def test_the_figures_are_those_of_scikit_learn() -> None:
         assert getattr(found["accuracy"].overall, side) == pytest.approx(
             metrics.accuracy_score(true, guessed), abs=1e-9
         )
-        macro = metrics.f1_score(true, guessed, average="macro")
+        macro = metrics.f1_score(true, guessed, average="macro", labels=sorted(set(true)))
         assert getattr(found["macro_f1"].overall, side) == pytest.approx(macro, abs=1e-9)
     assert found["accuracy"].overall.positives == (truth == live).sum()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_label_that_is_never_true_and_guessed_once_is_no_news(seed: int) -> None:
+    truth, live, _ = world(seed, 0.0)
+    stray = live.copy()
+    stray[np.flatnonzero(live != truth)[0]] = "nonsense"  # wrong before and after
+    for one, other in ((live, stray), (stray, live)):
+        found = judge_labels(truth, one, other, margin=MARGIN)
+        assert {report.verdict for report in found.values()} == {GateVerdict.PASS}
+        assert all(abs(report.overall.difference) < 0.001 for report in found.values())
+
+
+@pytest.mark.parametrize("rows", [20, 50, 100, 200, 500])
+def test_a_version_that_is_worse_by_the_margin_seldom_passes_though_few_rows_differ(rows: int) -> None:
+    def passes(seed: int) -> bool:
+        chance = np.random.default_rng(seed)
+        truth = chance.choice(["a", "b"], rows)
+        live = np.where(chance.random(rows) < 0.9, truth, "c")
+        new = np.where((live == truth) & (chance.random(rows) < MARGIN / 0.9), "c", live)
+        return judge_labels(truth, live, new, margin=MARGIN)["accuracy"].verdict is GateVerdict.PASS
+
+    assert sum(map(passes, range(400))) <= 0.09 * 400  # 5 % and three standard errors of so many tries
+
+
+def test_a_version_with_the_same_labels_passes_where_there_are_enough() -> None:
+    for rows, verdict in ((100, GateVerdict.TOO_FEW), (400, GateVerdict.PASS)):
+        truth, live, _ = world(1, 0.0, rows)
+        assert judge_labels(truth, live, live, margin=MARGIN)["accuracy"].verdict is verdict
 
 
 def test_the_differences_have_the_standard_errors_of_a_paired_bootstrap() -> None:

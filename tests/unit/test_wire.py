@@ -221,13 +221,27 @@ def test_validators_of_pydantics_are_refused_because_the_decoder_would_not_run_t
         wire.row(spec(Validated))
 
 
-@pytest.mark.parametrize("escaped", [b"\\u0000", b"\\\\u0000"])
-def test_pydantic_decides_of_whatever_may_be_a_nul(escaped: bytes) -> None:
-    row = json.dumps(GOOD | {"note": "?"}).encode().replace(b"?", escaped)
-    decoder = wire.decoder(EVERYTHING)
-    for decode, text in ((decoder.decode, b"[%s]" % row), (decoder.decode_one, row), (decoder.decode_lines, row)):
+@pytest.mark.parametrize("escaped", [rb"\u0000", rb"\\\u0000", rb"C:\\\\\u0000"])
+def test_a_nul_is_found_in_every_form_of_a_body(escaped: bytes) -> None:
+    report = json.dumps(REPORT | {"report_id": "?"}).encode().replace(b"?", escaped)
+    decoder = wire.decoder(SPEC)
+    for decode, text in (
+        (decoder.decode, b"[%s]" % report),
+        (decoder.decode_one, report),
+        (decoder.decode_lines, report),
+    ):
         with pytest.raises(msgspec.ValidationError, match="NUL"):
             decode(text)
+
+
+@pytest.mark.parametrize("escaped", [rb"\\u0000", rb"C:\\\\u0000", rb"u0000"])
+@pytest.mark.parametrize("count", [1, wire.MANY - 1, wire.MANY])
+def test_a_backslash_before_u0000_is_a_text(escaped: bytes, count: int) -> None:
+    report = json.dumps(REPORT | {"report_id": "?"}).encode().replace(b"?", escaped)
+    body = b"[%s]" % b",".join([report] * count)
+    payload = wire.pack(SPEC, wire.decoder(SPEC).decode(body), body)
+    assert wire.unpack(SPEC, [payload])["report_id"] == [json.loads(report)["report_id"]] * count
+    assert wire.canonical(SPEC, payload) == wire.canonical(SPEC, body)
 
 
 class TestPayloads:
