@@ -203,7 +203,7 @@ def cancel_these(connection: Connection, task_ids: Sequence[UUID], client: str |
 
 def cancel_job(connection: Connection, job_id: UUID, client: str | None) -> set[UUID]:
     """Cancel the tasks of a job that have not ended, and return their ids."""
-    parts = "SELECT id FROM tasks JOIN job_parts ON id = task_id WHERE job_id = :id ORDER BY id FOR UPDATE OF tasks"
+    parts = "SELECT id FROM tasks, job_parts WHERE id = task_id AND job_id = :id ORDER BY id FOR NO KEY UPDATE OF tasks"
     return _cancel_all(connection, f"id IN ({parts})", {"id": job_id, "client": client})
 
 
