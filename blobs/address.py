@@ -23,7 +23,9 @@ def usable(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         raise UnusableBlobUrl(f"it must be like {LIKE_THIS}") from None
-    is_folder = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
+    is_folder = parts.scheme == "file" and not parts.netloc and len(parts.path) > 1 and parts.path.startswith("/")
+    if "::" in url:  # fsspec would open one URL by another
+        raise UnusableBlobUrl(f"it must be one URL, like {LIKE_THIS}")
     if not is_folder and (parts.scheme not in BUCKETS or not parts.netloc):
         raise UnusableBlobUrl(f"it must be like {LIKE_THIS}")
     if set(url) & GLOB:

@@ -104,6 +104,8 @@ def read(url: str, size: int) -> Iterator[bytes]:
             while left and (block := content.read(min(PART, left))):
                 left -= len(block)
                 yield block
+            if left > 1:
+                raise EOFError(f"it has {size + 1 - left} bytes of {size}, as while somebody copies it")
     except FileNotFoundError as error:
         raise FileAway(f"{url} cannot be read: it is not there; put it back, or add the model again") from error
     except Exception as error:

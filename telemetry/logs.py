@@ -42,6 +42,10 @@ class LogSettings(BaseSettings):
     )
 
 
+SIGNING = ("botocore", "aiobotocore", "s3fs", "gcsfs", "google", "urllib3")
+"""Libraries that log whole requests for debugging, session tokens included."""
+
+
 def configure(settings: LogSettings) -> None:
     """Send our events, and those of the libraries below us, to standard error in one format."""
     shared: list[Processor] = [
@@ -76,6 +80,8 @@ def configure(settings: LogSettings) -> None:
     root.setLevel(settings.log_level)
     for chatty in ("celery.app.trace", "celery.worker.strategy"):
         logging.getLogger(chatty).setLevel("WARNING")  # a line a message; ours says the same with the task ids
+    for signing in SIGNING:
+        logging.getLogger(signing).setLevel("INFO")
 
 
 def _add_context(_: object, __: str, event: EventDict) -> EventDict:

@@ -22,6 +22,7 @@ import psutil  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.table import Table
 
+from devstack.ports import METERED
 from tests.running import REPORT, ROOT, eventually, free_port, free_ports, temporary_open_folder
 
 SECONDS, RATE = 26 * 60.0, 20.0
@@ -115,7 +116,7 @@ def running(folder: Path) -> Iterator[tuple[psutil.Process, str]]:
         "PORT": str(port),
         "FLOWER_PORT": str(free_port()),
         "FLOWER_MAX_TASKS": str(DELIVERIES),
-        "METRICS_PORT": str(free_ports(4)),
+        "METRICS_PORT": str(free_ports(len(METERED))),
     }
     log = folder / "up.log"
     with log.open("wb") as output:

@@ -51,3 +51,17 @@ def test_a_text_is_one_line_and_printable(log_format: str) -> None:
     assert not any(line.startswith(FORGED) for line in lines)
     assert sum("request_failed" in line for line in lines) == len(TEXTS)
     assert sum("a library says" in line for line in lines) == len(TEXTS)
+
+
+@pytest.mark.parametrize("name", ["botocore.auth", "s3fs", "urllib3.connectionpool", "google.auth"])
+def test_a_library_that_signs_requests_does_not_log_them_whole(name: str) -> None:
+    program = f"""
+import logging
+from telemetry import logs
+logs.configure(logs.LogSettings(log_level="DEBUG"))
+logging.getLogger("{name}").debug("x-amz-security-token:secret")
+logging.getLogger("{name}").info("a bucket answered")
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env={}, capture_output=True, text=True, check=True)
+    assert "a bucket answered" in done.stderr
+    assert "secret" not in done.stderr

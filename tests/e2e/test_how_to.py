@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from devstack.ports import METERED
 from tests.documented import Command, commands
 from tests.e2e.test_up import BASH, Up, make_up
 from tests.faults.stream import DAMAGED
@@ -62,7 +63,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         if entry.name != ".venv":
             (checkout / entry.name).symlink_to(entry)
     (checkout / ".venv").symlink_to(Path(sys.executable).parent.parent)
-    metrics = free_ports(4)
+    metrics = free_ports(len(METERED))
     with (
         temporary_open_folder() as folder,
         make_up(folder / "millrace", checkout / "out", METRICS_PORT=str(metrics), **CODE) as up,

@@ -17,6 +17,7 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from devstack.ports import METERED
 from tests.conftest import Servers
 from tests.processes import command, descendants, living
 from tests.running import REPORT, ROOT, eventually, free_port, free_ports, temporary_open_folder
@@ -85,7 +86,7 @@ def _environment(folder: Path, **settings: str) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     for name in ("DATABASE_URL", "REDIS_URL"):
         ours.pop(name, None)
-    places = {"MILLRACE_FOLDER": str(folder), "METRICS_PORT": str(free_ports(4))}
+    places = {"MILLRACE_FOLDER": str(folder), "METRICS_PORT": str(free_ports(len(METERED)))}
     patience = {"PREDICT_WAIT_SECONDS": "30"}  # on a busy machine POST /predict would answer 202 now and then
     return {**ours, **places, **patience, "COLUMNS": "200", **settings}
 

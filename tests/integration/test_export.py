@@ -409,6 +409,7 @@ def test_the_queries_of_the_guide_run(engine: Engine, tmp_path: Path, monkeypatc
             "s3://key:secret@bucket/",
         ),
         *("s3://bucket/*", "gs://bucket/a?b", "https://bucket/", "", "s3://[bucket"),
+        *("file:///", "file:///a::http://host/x", "s3://b/x::file:///etc"),
     ],
 )
 def test_a_url_that_names_no_place_is_refused_without_quoting_it(url: str) -> None:

@@ -93,6 +93,12 @@ def test_of_a_file_that_is_longer_than_it_was_one_byte_more_is_read(tmp_path: Pa
     assert sum(map(len, read((tmp_path / "file").as_uri(), 100))) == 101
 
 
+def test_a_file_that_is_shorter_is_still_being_copied_and_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"short")
+    with pytest.raises(FileAway, match="5 bytes of 10"):
+        list(read(f"file://{tmp_path}/file", 10))
+
+
 def test_small_files_stay_in_postgresql(net: Path, place: str) -> None:
     with (net / DATA).open("r+b") as file:
         file.truncate(LARGE - 1)

@@ -65,12 +65,14 @@ class ModelWatch:
         while True:
             try:
                 self.turn()
-                if not self._fetching or (self._able and time.monotonic() > until):
+                if not self._fetching:
                     return
                 futures.wait(self._fetching.values(), INTERVAL)
             except SQLAlchemyError as error:
                 log.warning("models_unread", error=str(error), meaning="the worker waits for the database")
                 time.sleep(INTERVAL)
+            if self._able and time.monotonic() > until:
+                return
 
     def start(self) -> None:
         """Go on in a thread."""
@@ -93,13 +95,19 @@ class ModelWatch:
         versions = wanted(self.registry, self.chosen)
         due = [version for version in versions.values() if self._tests.is_due(version)]
         self._begin([version for version in due if version not in self._fetching])
+        unread: SQLAlchemyError | None = None
         for version, files in list(self._fetching.items()):
             if files.done():
                 del self._fetching[version]
                 if version in due:
-                    self._test(version, files)
+                    try:
+                        self._test(version, files)
+                    except SQLAlchemyError as error:  # of this version: the others go on
+                        unread = error
         able = {version.model for version in versions.values() if self._tests.verdict(version) == ""}
         self._able = able | (self._able & versions.keys())  # one whose new version is broken keeps the old one
+        if unread is not None:
+            raise unread
 
     def _begin(self, versions: list[ModelVersion]) -> None:
         """Begin to fetch the versions' files, and wait for those that are here soon."""

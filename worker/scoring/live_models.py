@@ -75,6 +75,7 @@ class LiveModels:
         self.unloaded = dict(refused)
         """Why, by model, the live version could not be loaded."""
         self._refused: set[ModelVersion] = set()
+        self._pending: set[ModelVersion] = set()
         self._loading = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._lock = Lock()
 
@@ -100,7 +101,8 @@ class LiveModels:
             self.unloaded.pop(model, None)
         for version in wanted.values():
             loaded = self._live.get(version.model)
-            if (loaded is None or loaded[0] is not version) and version not in self._refused:
+            if (loaded is None or loaded[0] is not version) and version not in self._refused | self._pending:
+                self._pending.add(version)
                 self._loading.submit(self._load, version)
 
     def live(self, model: str) -> ModelInstance:
@@ -147,6 +149,7 @@ class LiveModels:
 
     def _load(self, version: ModelVersion) -> None:
         with self._lock:
+            self._pending.discard(version)
             loaded = self._live.get(version.model)
             if loaded is not None and loaded[0] is version:
                 return
