@@ -167,6 +167,14 @@ def test_without_waiting_the_jobs_id_is_printed(run: Run, reports: Path, tmp_pat
     assert run("jobs", "cancel", job).returncode in (0, 1)
 
 
+def test_the_jobs_id_is_printed_though_the_job_has_ended_by_then(run: Run, reports: Path) -> None:
+    reports.write_text("abuse_type\nnonsense\n")  # nothing to score, so that it ends as soon as all has come
+    done = run("submit", str(reports), "--on-invalid", "skip")
+    assert done.returncode == 3, done.stderr
+    shown = json.loads(run("jobs", "show", done.stdout.decode().strip(), "--json").stdout)
+    assert (shown["status"], shown["scored"], shown["rejected"]) == ("DONE", 0, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

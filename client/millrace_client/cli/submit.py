@@ -80,7 +80,7 @@ def submit(context: click.Context, /, file: str, as_json: bool, quiet: bool, dry
         finally:
             progress.end()
         run.forget()
-    _tell(job, out, options, as_json)
+    _tell(job, out, options, as_json, waited=given["wait"] or out is not None)
     context.exit(REJECTS if job.rows["rejected"] else 0)
 
 
@@ -143,7 +143,7 @@ def _dry_run(context: click.Context, opened: Client, file: str, options: FileOpt
     context.exit(REJECTS if found["rejected"] else 0)
 
 
-def _tell(job: Job, out: str | None, options: FileOptions, as_json: bool) -> None:
+def _tell(job: Job, out: str | None, options: FileOptions, as_json: bool, *, waited: bool) -> None:
     if as_json:
         facts = {"job_id": job.job_id, "status": job.status, **job.rows, "out": out, "rejects": options.rejects}
         click.echo(json.dumps(facts), err=out == formats.STANDARD)
@@ -153,6 +153,6 @@ def _tell(job: Job, out: str | None, options: FileOptions, as_json: bool) -> Non
     if rows["rejected"]:
         words.append(f"{rows['rejected']:,} rejected" + (f", listed in {options.rejects}" if options.rejects else ""))
     click.echo(f"{', '.join(words)}; job {job.job_id}", err=True)
-    if not job.ended:
+    if not waited:  # though it may have ended: a script reads the id
         click.echo(job.job_id)
         click.echo(f"read them with: millrace jobs results {job.job_id} --out scored.csv", err=True)
